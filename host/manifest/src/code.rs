@@ -1,0 +1,140 @@
+//! The one public list of codes. Every refusal and every fault carries one of these; they are stable,
+//! and `registry/schema/codes.md` is generated from this list.
+
+use serde::{Deserialize, Serialize};
+
+/// Who has to act when something failed. It decides the exit code of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Blame {
+    /// The request is wrong: a file, a name or an argument.
+    Request,
+    /// The command line is wrong.
+    CommandLine,
+    /// Policy or trust refused.
+    Refused,
+    /// The plugin failed: trap, limit, deadline, or an answer that is not one.
+    Plugin,
+    /// A person must approve first.
+    Approval,
+    /// The host itself failed.
+    Host,
+}
+
+impl Blame {
+    /// The exit code of a process that ends for this reason.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Request => 1,
+            Self::CommandLine => 2,
+            Self::Refused => 3,
+            Self::Plugin => 4,
+            Self::Approval => 5,
+            Self::Host => 70,
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($variant:ident $text:literal $blame:ident $meaning:literal;)*) => {
+        /// A stable, public name for one way in which something can be refused or fail.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Code { $(#[doc = $meaning] $variant,)* }
+
+        impl Code {
+            /// All codes, in alphabetical order.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The code as it is printed and recorded.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            /// What the code means, in one sentence.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)* }
+            }
+
+            /// Who has to act.
+            pub const fn blame(self) -> Blame {
+                match self { $(Self::$variant => Blame::$blame,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    AbiMismatch "abi_mismatch" Request "a component offers an interface whose types differ from those the importer was built for";
+    ApprovalRequired "approval_required" Approval "the operation is allowed only after a person approved it";
+    ArgumentsInvalid "arguments_invalid" Request "the arguments do not fit the type of the operation";
+    ArtifactCorrupt "artifact_corrupt" Host "a compiled artifact in the cache is not what the host wrote there";
+    AuditBroken "audit_broken" Refused "the audit log was changed, shortened or reordered";
+    AuditUnavailable "audit_unavailable" Host "the audit log cannot be written, so nothing is done";
+    CapabilityDenied "capability_denied" Refused "policy does not grant a capability that the component needs";
+    CommandLineInvalid "command_line_invalid" CommandLine "the command line is not understood";
+    CompileFailed "compile_failed" Request "the component could not be compiled";
+    CompileLimit "compile_limit" Refused "compiling the component took more time or memory than allowed";
+    ComponentCoreModule "component_core_module" Request "the file is a core WebAssembly module, not a component";
+    ComponentInvalid "component_invalid" Request "the file is not a valid component";
+    ComponentTooLarge "component_too_large" Refused "the component is larger than its tier allows";
+    ComponentTruncated "component_truncated" Request "the file ends in the middle of the component";
+    ComponentUnsupported "component_unsupported" Request "the component uses a feature that the host does not offer";
+    ConfigInvalid "config_invalid" Request "a settings file is wrong";
+    Deadline "deadline" Plugin "the call did not end before its deadline";
+    DepthExceeded "depth_exceeded" Plugin "calls between components are nested too deeply";
+    FileUnreadable "file_unreadable" Request "a file or folder cannot be read";
+    FileUnwritable "file_unwritable" Request "a file or folder cannot be written";
+    HostFailed "host_failed" Host "the host failed in a way that is its own mistake";
+    ImportUnknown "import_unknown" Request "a component imports an interface that nothing offers";
+    KeyInvalid "key_invalid" Request "a key file is not a usable ed25519 key";
+    LimitExceeded "limit_exceeded" Plugin "the plugin used more than one of its limits allows";
+    ManifestInvalid "manifest_invalid" Request "the manifest is not valid";
+    ManifestMissing "manifest_missing" Request "the component holds no manifest where one is needed";
+    ManifestTwice "manifest_twice" Request "the component holds two different manifests";
+    ManifestUnderdeclared "manifest_underdeclared" Refused "the component imports or exports more than its manifest declares";
+    NotWasm "not_wasm" Request "the file is not WebAssembly";
+    OperationAmbiguous "operation_ambiguous" Request "more than one active operation has this name";
+    OperationUnknown "operation_unknown" Request "no active plugin offers this operation";
+    PluginFailed "plugin_failed" Plugin "the plugin answered with an error of its own";
+    PluginUnknown "plugin_unknown" Request "no plugin has this name";
+    PolicyDenied "policy_denied" Refused "policy denies the operation";
+    PolicyInvalid "policy_invalid" Request "a policy file is wrong, so nothing is allowed";
+    ProcessFailed "process_failed" Plugin "a process that the plugin asked for could not be started";
+    ResultInvalid "result_invalid" Plugin "the plugin returned something that cannot cross to its caller";
+    RootExpired "root_expired" Refused "the trust root is past its expiry";
+    RootInvalid "root_invalid" Refused "the trust root is not valid";
+    SignatureInvalid "signature_invalid" Refused "a signature does not fit the key and the statement";
+    SignatureKeyExpired "signature_key_expired" Refused "the key that signed is past its expiry";
+    SignatureKeyRevoked "signature_key_revoked" Refused "the key that signed was revoked";
+    SignatureMalformed "signature_malformed" Refused "the signature file is not a well-formed bundle";
+    SignatureNamespace "signature_namespace" Refused "the key that signed may not sign for this publisher";
+    SignatureOtherBytes "signature_other_bytes" Refused "the signature is for other bytes";
+    TierTooLow "tier_too_low" Refused "the tier of the component is below what policy asks for";
+    TokenExpired "token_expired" Refused "the token of the caller is past its expiry";
+    TokenInvalid "token_invalid" Refused "the token of the caller is not for this run, component or namespace";
+    TokenRevoked "token_revoked" Refused "the token of the caller was revoked";
+    ToolFailed "tool_failed" Host "a program that Loong needs could not be run";
+    Trap "trap" Plugin "the plugin ended with a trap";
+    UnsignedRefused "unsigned_refused" Refused "policy refuses components that nobody vouches for";
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Code;
+
+    #[test]
+    fn codes_are_in_order_and_said_as_they_are_serialised() {
+        for pair in Code::ALL.windows(2) {
+            assert!(pair[0].as_str() < pair[1].as_str(), "{pair:?}");
+        }
+        for code in Code::ALL {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        }
+    }
+}

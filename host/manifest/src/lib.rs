@@ -1,0 +1,28 @@
+//! Pure data shared by every crate of Loong: identifiers, digests, tiers, capabilities, limits,
+//! the manifest, and the one list of public error codes. Nothing here reads a file, a clock or the
+//! environment.
+
+mod capability;
+mod code;
+mod digest;
+mod id;
+mod limits;
+mod manifest;
+pub mod strict;
+mod text;
+mod tier;
+
+pub use capability::{
+    Access, Authority, Capabilities, CommandPattern, ConfigRequest, FilesystemRequest, Folder, KvRequest,
+    LogRequest, ProcessRequest, StreamRequest, ToolsRequest, authority_of_import, pattern_matches,
+};
+pub use code::{Blame, Code};
+pub use digest::Digest;
+pub use id::{IdError, InterfaceName, OperationName, OperationPattern, PluginId};
+pub use limits::{LimitName, Limits, LimitsAsked, Meter};
+pub use manifest::{
+    Compatibility, Kind, Manifest, ManifestError, OperationEntry, Risk, Route, SCHEMA_ID, Setup, Slot,
+    SlotMode,
+};
+pub use text::{escape, escape_lines};
+pub use tier::{ExecutionTier, Tier};
