@@ -89,6 +89,7 @@ codes! {
     KeyInvalid "key_invalid" Request "a key file is not a usable ed25519 key";
     LimitExceeded "limit_exceeded" Plugin "the plugin used more than one of its limits allows";
     ManifestInvalid "manifest_invalid" Request "the manifest is not valid";
+    ManifestMismatch "manifest_mismatch" Refused "the manifest lists operations or types that the component does not have";
     ManifestMissing "manifest_missing" Request "the component holds no manifest where one is needed";
     ManifestTwice "manifest_twice" Request "the component holds two different manifests";
     ManifestUnderdeclared "manifest_underdeclared" Refused "the component imports or exports more than its manifest declares";
@@ -109,6 +110,7 @@ codes! {
     SignatureMalformed "signature_malformed" Refused "the signature file is not a well-formed bundle";
     SignatureNamespace "signature_namespace" Refused "the key that signed may not sign for this publisher";
     SignatureOtherBytes "signature_other_bytes" Refused "the signature is for other bytes";
+    StoreUnavailable "store_unavailable" Host "the host's database cannot be read or written";
     TierTooLow "tier_too_low" Refused "the tier of the component is below what policy asks for";
     TokenExpired "token_expired" Refused "the token of the caller is past its expiry";
     TokenInvalid "token_invalid" Refused "the token of the caller is not for this run, component or namespace";

@@ -1,0 +1,33 @@
+//! Who vouches for a component, and whether what it says of itself is so: bytes in, [`Verified`] or a
+//! refusal out. No network, no clock (the time is an argument), no environment; only [`mod@file`] and the two
+//! key-file functions of [`SigningKey`] touch the disk.
+//!
+//! The only way to a [`Verified`] is [`verify`]. It compares the component with its manifest, and the
+//! signature in its bundle with the [`TrustRoot`]; the tier is the result. No signature, or one by a key
+//! that the root does not name, makes the component `unverified`; every other flaw of a signature is a
+//! refusal, so that a component can never gain by carrying a worse bundle.
+
+mod base64_text;
+mod bundle;
+mod candidate;
+mod claims;
+mod error;
+pub mod file;
+mod key;
+mod root;
+mod statement;
+mod time;
+mod verify;
+
+pub use bundle::{BUNDLE_BYTES_MAX, MEDIA_TYPE, PAYLOAD_TYPE};
+pub use candidate::{Candidate, UNSIGNED_PUBLISHER};
+pub use claims::Operation;
+pub use error::TrustError;
+pub use key::{KeyId, PublicKey, SigningKey};
+pub use root::{Namespace, ROOT_SCHEMA, Revocation, RootKey, TrustRoot};
+pub use statement::{PREDICATE_TYPE, STATEMENT_TYPE};
+pub use time::UtcTime;
+pub use verify::{Signer, Standing, Verified, sign, verify};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,259 @@
+//! The trust root: which keys may sign for which publishers, at which tier.
+
+use std::collections::BTreeSet;
+
+use loong_manifest::{PluginId, Tier, escape, strict};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::candidate::UNSIGNED_PUBLISHER;
+use crate::{KeyId, PublicKey, TrustError, UtcTime};
+
+/// The form of the document.
+pub const ROOT_SCHEMA: &str = "loong.trust-root/1";
+
+/// Longest label or reason, in bytes.
+const TEXT_BYTES_MAX: usize = 256;
+/// Most keys, namespaces of a key, or revocations.
+const ENTRIES_MAX: usize = 1024;
+
+/// Which keys may sign for which publishers, at which tier. Every way to make one checks it whole; every
+/// change makes a successor with the next version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrustRoot {
+    /// `loong.trust-root/1`.
+    schema: String,
+    /// Counts up with every change, from 1.
+    version: u64,
+    /// From when on no key in it is trusted.
+    expires: UtcTime,
+    /// The keys that may sign.
+    #[serde(default)]
+    keys: Vec<RootKey>,
+    /// The keys whose signatures are refused, whether `keys` names them or not.
+    #[serde(default)]
+    revoked: Vec<Revocation>,
+}
+
+/// A key and what it may sign for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RootKey {
+    /// The key's name; must be that of `public_key`.
+    pub key_id: KeyId,
+    /// Base64 of its `SubjectPublicKeyInfo` (DER).
+    pub public_key: PublicKey,
+    /// What people call it.
+    pub label: String,
+    /// From when on its signatures are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<UtcTime>,
+    /// What it may sign for. There is no entry for everybody: each publisher is named.
+    pub namespaces: Vec<Namespace>,
+}
+
+/// A publisher that a key may sign for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Namespace {
+    /// The part of a plugin's id before the colon.
+    pub publisher: String,
+    /// The tier of the components it signs.
+    pub tier: Tier,
+}
+
+/// A key whose signatures are refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Revocation {
+    /// The key's name.
+    pub key_id: KeyId,
+    /// Why.
+    pub reason: String,
+    /// When it was revoked, for people. Older signatures are refused too: nothing proves when they were made.
+    pub since: UtcTime,
+}
+
+impl RootKey {
+    /// A key that signs for these publishers, all at one tier.
+    pub fn new(
+        key: &PublicKey,
+        label: &str,
+        publishers: &[&str],
+        tier: Tier,
+        expires: Option<UtcTime>,
+    ) -> Self {
+        let namespace = |publisher: &&str| Namespace { publisher: (*publisher).to_owned(), tier };
+        Self {
+            key_id: key.key_id(),
+            public_key: *key,
+            label: label.to_owned(),
+            expires,
+            namespaces: publishers.iter().map(namespace).collect(),
+        }
+    }
+}
+
+impl TrustRoot {
+    /// A root that trusts nobody: every component is unverified. Version 1, never expires.
+    pub fn empty() -> Self {
+        let (keys, revoked) = (Vec::new(), Vec::new());
+        Self { schema: ROOT_SCHEMA.to_owned(), version: 1, expires: UtcTime::MAX, keys, revoked }
+    }
+
+    /// A root of version 1 with one key, as it is made on the machine where the key is.
+    ///
+    /// # Errors
+    /// If the label or a publisher is not usable, or the tier is `unverified`.
+    pub fn local(
+        key: &PublicKey,
+        label: &str,
+        publishers: &[&str],
+        tier: Tier,
+        expires: UtcTime,
+    ) -> Result<Self, TrustError> {
+        let keys = vec![RootKey::new(key, label, publishers, tier, None)];
+        Self { expires, keys, ..Self::empty() }.checked()
+    }
+
+    /// Reads a root strictly. Whether it may replace another one is not asked here.
+    ///
+    /// # Errors
+    /// If the text is not such a document, an entry is there twice, or a value is not usable.
+    pub fn read(bytes: &[u8]) -> Result<Self, TrustError> {
+        let root: Self = strict::read(bytes).map_err(|error| wrong(error.to_string()))?;
+        root.checked()
+    }
+
+    /// The root as it is kept in a file.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// The next version, with one more key.
+    ///
+    /// # Errors
+    /// If the key is in it already, is revoked, or an entry is not usable.
+    pub fn with_key(&self, key: RootKey) -> Result<Self, TrustError> {
+        if self.revocation(&key.key_id).is_some() {
+            return Err(wrong(format!("key {} is revoked", key.key_id.short())));
+        }
+        let mut next = self.successor()?;
+        next.keys.push(key);
+        next.checked()
+    }
+
+    /// The next version, in which every signature of this key is refused, whether the root names it or not.
+    ///
+    /// # Errors
+    /// If it is revoked already or the reason is not usable.
+    pub fn revoke(&self, key_id: KeyId, reason: &str, now_unix_s: u64) -> Result<Self, TrustError> {
+        let mut next = self.successor()?;
+        let since = UtcTime::from_unix_s(now_unix_s);
+        next.revoked.push(Revocation { key_id, reason: reason.to_owned(), since });
+        next.checked()
+    }
+
+    /// Counts up with every change, from 1.
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// From when on no key in it is trusted.
+    pub const fn expires(&self) -> UtcTime {
+        self.expires
+    }
+
+    /// The keys that may sign, unless they are revoked.
+    pub fn keys(&self) -> &[RootKey] {
+        &self.keys
+    }
+
+    /// The keys whose signatures are refused.
+    pub fn revoked(&self) -> &[Revocation] {
+        &self.revoked
+    }
+
+    /// The key of this name.
+    pub fn key(&self, key_id: &KeyId) -> Option<&RootKey> {
+        self.keys.iter().find(|key| key.key_id == *key_id)
+    }
+
+    /// Whether and why the key was revoked.
+    pub fn revocation(&self, key_id: &KeyId) -> Option<&Revocation> {
+        self.revoked.iter().find(|revocation| revocation.key_id == *key_id)
+    }
+
+    fn successor(&self) -> Result<Self, TrustError> {
+        let version = self.version.checked_add(1).ok_or_else(|| wrong("it has no next version"))?;
+        Ok(Self { version, ..self.clone() })
+    }
+
+    fn checked(self) -> Result<Self, TrustError> {
+        if self.schema != ROOT_SCHEMA {
+            return Err(wrong(format!("`schema` is not `{ROOT_SCHEMA}`")));
+        }
+        if self.version == 0 {
+            return Err(wrong("`version` is 0"));
+        }
+        if self.keys.len() > ENTRIES_MAX || self.revoked.len() > ENTRIES_MAX {
+            return Err(wrong(format!("a list has more than {ENTRIES_MAX} entries")));
+        }
+        unique("keys", self.keys.iter().map(|key| key.key_id))?;
+        unique("revoked", self.revoked.iter().map(|revocation| revocation.key_id))?;
+        for key in &self.keys {
+            check_key(key)?;
+        }
+        for revocation in &self.revoked {
+            check_text("reason", &revocation.reason)?;
+        }
+        Ok(self)
+    }
+}
+
+fn check_key(key: &RootKey) -> Result<(), TrustError> {
+    if key.public_key.key_id() != key.key_id {
+        return Err(wrong(format!("`key_id` {} is not that of its `public_key`", key.key_id.short())));
+    }
+    check_text("label", &key.label)?;
+    if key.namespaces.len() > ENTRIES_MAX {
+        return Err(wrong(format!("a list has more than {ENTRIES_MAX} entries")));
+    }
+    unique("namespaces", key.namespaces.iter().map(|namespace| &namespace.publisher))?;
+    for Namespace { publisher, tier } in &key.namespaces {
+        if PluginId::new(publisher, "any").is_err() || publisher == UNSIGNED_PUBLISHER {
+            return Err(wrong(format!("`{publisher}` is no publisher that a key can sign for")));
+        }
+        if *tier == Tier::Unverified {
+            return Err(wrong(format!(
+                "publisher `{publisher}` has tier `{tier}`, which is what unsigned means"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn check_text(name: &str, text: &str) -> Result<(), TrustError> {
+    if text.is_empty() || text.len() > TEXT_BYTES_MAX || escape(text) != text {
+        return Err(wrong(format!(
+            "a `{name}` is not a line of 1 to {TEXT_BYTES_MAX} bytes without hidden characters"
+        )));
+    }
+    Ok(())
+}
+
+fn unique<T: Ord>(name: &str, mut items: impl Iterator<Item = T>) -> Result<(), TrustError> {
+    let mut seen = BTreeSet::new();
+    if items.all(|item| seen.insert(item)) {
+        Ok(())
+    } else {
+        Err(wrong(format!("`{name}` has an entry twice")))
+    }
+}
+
+fn wrong(problem: impl Into<String>) -> TrustError {
+    TrustError::Root { problem: problem.into() }
+}
