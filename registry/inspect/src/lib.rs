@@ -38,9 +38,9 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// What suits every component seen so far with a wide margin: 64 MiB, 1 MiB and 64 MiB.
+    /// What suits every component seen so far with a wide margin: 128 MiB, 1 MiB and 64 MiB.
     pub const WIDE: Self =
-        Self { component_bytes_max: 64 << 20, manifest_bytes_max: 1 << 20, contents_bytes_max: 64 << 20 };
+        Self { component_bytes_max: 128 << 20, manifest_bytes_max: 1 << 20, contents_bytes_max: 64 << 20 };
 }
 
 /// What a component asks for and offers.
@@ -95,8 +95,8 @@ pub enum ExternKind {
 /// One callable function, with JSON Schemas (draft 2020-12) of its arguments and its result.
 ///
 /// The schemas describe the mapping of `loong_runtime::values`: `input` what is accepted, `output` what is
-/// produced. Three things they cannot say: an integer is written without a decimal point, a decimal string
-/// has no leading zeros and is in range, and a string of bytes is well-formed base64.
+/// produced. Four things they cannot say: an integer is written without a decimal point, decimal text is in
+/// range, bytes are well-formed base64, and a number for an `f32` is not too large for one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Operation {
     /// Its full name.
