@@ -1,1 +1,28 @@
-//! placeholder
+//! Pure decisions: which component is loaded and what it is granted ([`admit`]), which call is allowed
+//! ([`PolicySet::decide`]), and what a token is good for ([`Token`]). Nothing here reads a file, a clock or
+//! the environment, and nothing waits.
+//!
+//! Rules are [Cedar](https://docs.cedarpolicy.com) policies, checked against `policies/schema.cedarschema`:
+//! what none permits is denied, a forbid wins over every permit, and a policy that fails while it is
+//! evaluated denies. Numbers per tier are in `tiers.toml`.
+
+mod admission;
+mod ask;
+mod call;
+mod explain;
+mod grants;
+mod set;
+mod source;
+mod tiers;
+mod token;
+
+pub use admission::{
+    Admitted, Asked, Denial, Offer, OfferedFolder, Outcome, Preview, Refusal, admit, preview,
+};
+pub use call::{CallFacts, Decision, FACTS, Principal, Verdict};
+pub use explain::{Answer, Change, Explanation};
+pub use grants::{FolderGrant, Grants};
+pub use set::{PolicySet, Preset};
+pub use source::{Finding, PolicyError, Severity, Source};
+pub use tiers::{TierRow, Tiers};
+pub use token::{Token, TokenDenial, TokenUse};
