@@ -1,1 +1,24 @@
-//! placeholder
+//! What the host keeps between runs, in one SQLite file: the audit log and the key-value spaces of plugins.
+//!
+//! [`Store`] writes: it implements the kernel's [`Ledger`](loong_kernel::Ledger) and
+//! [`KvSpace`](loong_kernel::KvSpace) with one thread that owns the one writing connection. [`AuditReader`]
+//! reads and verifies, from any process, while others write. Several processes may share a file: the chain
+//! stays one line because a record's place and its predecessor are read inside the transaction that adds it.
+
+mod audit;
+mod connect;
+mod error;
+mod group;
+mod kv;
+mod queue;
+mod record;
+mod store;
+mod verify;
+
+pub use audit::{AuditFilter, AuditReader, Record};
+pub use error::{Broken, Damage, StoreError};
+pub use store::{Store, StoreOptions};
+pub use verify::{Verified, VerifyError};
+
+#[cfg(test)]
+mod tests;

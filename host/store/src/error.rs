@@ -1,0 +1,207 @@
+//! What can be wrong with the file, and with the log in it.
+
+use std::path::{Path, PathBuf};
+
+use loong_kernel::LedgerError;
+use loong_manifest::Code;
+use rusqlite::ErrorCode;
+
+/// A database cannot be opened, read or closed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is nothing under this path.
+    #[error("`{}` does not exist", path.display())]
+    Missing {
+        /// The database.
+        path: PathBuf,
+    },
+    /// Something else than a file is there. A symbolic link is never followed: it could lead the log away.
+    #[error("`{}` is {found}, not a plain file", path.display())]
+    NotAFile {
+        /// The database.
+        path: PathBuf,
+        /// What is there instead.
+        found: &'static str,
+    },
+    /// Other users of the machine could change the database.
+    #[error("`{}` is open to other users: its mode is {mode:03o}", path.display())]
+    Exposed {
+        /// The database, or the folder it is in.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The file is something else than a database of Loong.
+    #[error("`{}` is not a database of Loong", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer Loong wrote the database.
+    #[error("`{}` has format {found}, and this Loong knows formats up to {known}", path.display())]
+    TooNew {
+        /// The database.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format that is known.
+        known: u32,
+    },
+    /// The file or its folder cannot be created or looked at.
+    #[error("cannot use `{}`", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The database engine failed.
+    #[error("the database `{}` cannot be used", path.display())]
+    Database {
+        /// The database.
+        path: PathBuf,
+        /// What the engine said.
+        source: rusqlite::Error,
+    },
+    /// The end of the audit log is not as Loong left it, so it is not continued.
+    #[error("the audit log in `{}` was changed", path.display())]
+    Broken {
+        /// The database.
+        path: PathBuf,
+        /// Where, and what is wrong.
+        source: Broken,
+    },
+    /// The log was closed after an append had failed: records are missing at its end.
+    #[error("the audit log in `{}` is not complete", path.display())]
+    Incomplete {
+        /// The database.
+        path: PathBuf,
+        /// Why the append failed.
+        source: LedgerError,
+    },
+}
+
+impl StoreError {
+    /// The public code.
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Missing { .. }
+            | Self::NotAFile { .. }
+            | Self::Exposed { .. }
+            | Self::Foreign { .. }
+            | Self::TooNew { .. }
+            | Self::File { .. } => Code::FileUnreadable,
+            Self::Database { .. } => Code::StoreUnavailable,
+            Self::Broken { .. } => Code::AuditBroken,
+            Self::Incomplete { .. } => Code::AuditUnavailable,
+        }
+    }
+}
+
+/// The audit log was changed, shortened or reordered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("record {index}: {damage}")]
+pub struct Broken {
+    /// The first record, counted from 0, that is not as it was written. Where the records are good and the
+    /// file around them is not, the number of records.
+    pub index: u64,
+    /// What is wrong with it.
+    pub damage: Damage,
+}
+
+/// What is wrong with a record, or with the place where one should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Damage {
+    /// The record is not there; the next one that is has this index.
+    #[error("it is missing; the next one is {next}")]
+    Missing {
+        /// Index of the next record.
+        next: i64,
+    },
+    /// Where it should be, there is a record of an index that was there before.
+    #[error("in its place is a second record {found}")]
+    Repeated {
+        /// The index that was found.
+        found: i64,
+    },
+    /// A field has no value that Loong could have written.
+    #[error("its fields cannot be read: {problem}")]
+    Row {
+        /// What the engine said.
+        problem: String,
+    },
+    /// The event is not the JSON that Loong writes.
+    #[error("its event cannot be read: {problem}")]
+    Event {
+        /// Why.
+        problem: String,
+    },
+    /// A column says something else than the event that it repeats.
+    #[error("its column `{column}` differs from its event")]
+    Column {
+        /// The column.
+        column: &'static str,
+    },
+    /// The hash is not that of the record, its place and its predecessor.
+    #[error("its hash does not fit it and its predecessor")]
+    Hash,
+    /// The log ends before or after where it was left.
+    #[error("{written} records were written, and {found} are there")]
+    Length {
+        /// How many were written, as the database says.
+        written: u64,
+        /// How many are there.
+        found: u64,
+    },
+    /// The log ends in another record than it was left with.
+    #[error("it is not the record that the log was left with")]
+    Head,
+    /// The database does not say where the log ends.
+    #[error("the database does not say how many records were written")]
+    HeadMissing,
+    /// The file itself is damaged.
+    #[error("the database file is damaged: {problem}")]
+    File {
+        /// What the engine said.
+        problem: String,
+    },
+}
+
+/// What can happen while the log is read: the engine fails, or the log is broken.
+#[derive(Debug)]
+pub(crate) enum ReadError {
+    Broken(Broken),
+    Engine(rusqlite::Error),
+}
+
+impl ReadError {
+    pub(crate) const fn broken(index: u64, damage: Damage) -> Self {
+        Self::Broken(Broken { index, damage })
+    }
+
+    pub(crate) fn at(self, path: &Path) -> StoreError {
+        let path = path.to_owned();
+        match self {
+            Self::Broken(source) => StoreError::Broken { path, source },
+            Self::Engine(source) if source.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
+                StoreError::Foreign { path }
+            }
+            Self::Engine(source) => StoreError::Database { path, source },
+        }
+    }
+}
+
+impl From<rusqlite::Error> for ReadError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl std::fmt::Display for ReadError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Broken(broken) => write!(formatter, "it was changed: {broken}"),
+            Self::Engine(error) => error.fmt(formatter),
+        }
+    }
+}

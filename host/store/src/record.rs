@@ -1,0 +1,216 @@
+//! How a record lies in its row, and how a row is held against the chain.
+
+use loong_kernel::{Event, chain};
+use loong_manifest::Digest;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::Value;
+
+use crate::error::{Broken, Damage, ReadError};
+
+/// The columns of a row, in the order in which [`Stored::read`] takes them.
+pub(crate) const SELECT: &str =
+    "SELECT idx, time_ms, kind, run, plugin, outcome, code, event, hash FROM audit";
+const INSERT: &str = "INSERT INTO audit (idx, time_ms, kind, run, plugin, outcome, code, event, hash)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+/// Members of an event that are repeated in columns of their own, so that they can be searched by.
+const REPEATED: [&str; 5] = ["kind", "run", "plugin", "outcome", "code"];
+
+/// Where the log ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// How many records there are.
+    pub(crate) records: u64,
+    /// Hash of the last one.
+    pub(crate) hash: Digest,
+}
+
+impl Head {
+    const EMPTY: Self = Self { records: 0, hash: chain::GENESIS };
+
+    /// Reads where the log was left.
+    pub(crate) fn read(connection: &Connection) -> Result<Self, ReadError> {
+        let mut select = connection.prepare_cached("SELECT records, hash FROM head WHERE id = 0")?;
+        let head = select.query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 32]>(1)?)));
+        match head.optional() {
+            Ok(Some((records, hash))) if records >= 0 => {
+                Ok(Self { records: records.unsigned_abs(), hash: Digest::from_bytes(hash) })
+            }
+            Ok(_) => Err(ReadError::broken(0, Damage::HeadMissing)),
+            Err(error) if error.sqlite_error().is_some() => Err(error.into()),
+            Err(_) => Err(ReadError::broken(0, Damage::HeadMissing)),
+        }
+    }
+
+    /// Says what is wrong where the log does not end as it was left.
+    pub(crate) fn expect(&self, found: &Self) -> Result<(), Broken> {
+        if self.records != found.records {
+            let damage = Damage::Length { written: self.records, found: found.records };
+            return Err(Broken { index: self.records.min(found.records), damage });
+        }
+        if self.hash != found.hash {
+            return Err(Broken { index: self.records.saturating_sub(1), damage: Damage::Head });
+        }
+        Ok(())
+    }
+
+    /// Adds an event to the log. The transaction it happens in is the caller's.
+    pub(crate) fn push(
+        &mut self,
+        connection: &Connection,
+        time_ms: u64,
+        event: &Event,
+    ) -> Result<(), ReadError> {
+        let value = serde_json::to_value(event).map_err(|error| unwritable(&error))?;
+        // SQLite's integers are signed; no clock and no log gets that far.
+        let time_ms = time_ms.min(i64::MAX.unsigned_abs());
+        let hash = chain::hash(self.records, time_ms, &self.hash, &value);
+        let [kind, run, plugin, outcome, code] =
+            REPEATED.map(|member| value.get(member).and_then(Value::as_str));
+        let index = self.records.cast_signed();
+        let text = canonical(&value);
+        connection.prepare_cached(INSERT)?.execute(params![
+            index,
+            time_ms.cast_signed(),
+            kind,
+            run,
+            plugin,
+            outcome,
+            code,
+            text,
+            hash.as_bytes()
+        ])?;
+        *self = Self { records: self.records + 1, hash };
+        Ok(())
+    }
+
+    /// Notes where the log ends now.
+    pub(crate) fn write(&self, connection: &Connection) -> Result<(), ReadError> {
+        let mut update = connection.prepare_cached("UPDATE head SET records = ?1, hash = ?2 WHERE id = 0")?;
+        update.execute(params![self.records.cast_signed(), self.hash.as_bytes()])?;
+        Ok(())
+    }
+}
+
+/// What `?` does, where the type is not known yet.
+pub(crate) const fn engine(error: rusqlite::Error) -> ReadError {
+    ReadError::Engine(error)
+}
+
+fn unwritable(error: &serde_json::Error) -> ReadError {
+    ReadError::Engine(rusqlite::Error::ToSqlConversionFailure(error.to_string().into()))
+}
+
+/// Reads where the log ends, and checks that its last record is there and fits. Costs the same however long
+/// the log is.
+pub(crate) fn tail(connection: &Connection) -> Result<Head, ReadError> {
+    let head = Head::read(connection)?;
+    let mut select = connection.prepare_cached(&format!("{SELECT} ORDER BY idx DESC LIMIT 2"))?;
+    let mut rows = select.query([])?;
+    let last = rows.next()?.map(|row| Stored::read(row, head.records.saturating_sub(1))).transpose()?;
+    let Some(last) = last else {
+        head.expect(&Head::EMPTY).map_err(ReadError::Broken)?;
+        return Ok(head);
+    };
+    let index = last.index.unsigned_abs();
+    let previous = match rows.next()? {
+        Some(row) => Digest::from_bytes(Stored::read(row, index.saturating_sub(1))?.hash),
+        None => chain::GENESIS,
+    };
+    let found = Head { records: index + 1, hash: Digest::from_bytes(last.hash) };
+    head.expect(&found).map_err(ReadError::Broken)?;
+    last.check(index, &previous).map_err(|damage| ReadError::broken(index, damage))?;
+    Ok(head)
+}
+
+/// A row as it is found, which need not be as Loong wrote it.
+pub(crate) struct Stored {
+    pub(crate) index: i64,
+    pub(crate) time_ms: i64,
+    pub(crate) repeated: [Option<String>; 5],
+    pub(crate) event: String,
+    pub(crate) hash: [u8; 32],
+}
+
+impl Stored {
+    /// Reads a row of [`SELECT`]; `index` is the place where it was looked for.
+    pub(crate) fn read(row: &Row<'_>, index: u64) -> Result<Self, ReadError> {
+        Self::take(row).map_err(|error| ReadError::broken(index, Damage::Row { problem: error.to_string() }))
+    }
+
+    fn take(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            index: row.get(0)?,
+            time_ms: row.get(1)?,
+            repeated: [row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?],
+            event: row.get(7)?,
+            hash: row.get(8)?,
+        })
+    }
+
+    /// Whether the row is the record of this index that follows `previous`; its hash if so.
+    pub(crate) fn check(&self, index: u64, previous: &Digest) -> Result<Digest, Damage> {
+        match u64::try_from(self.index) {
+            Ok(found) if found == index => {}
+            Ok(found) if found > index => return Err(Damage::Missing { next: self.index }),
+            _ => return Err(Damage::Repeated { found: self.index }),
+        }
+        let time_ms = u64::try_from(self.time_ms)
+            .map_err(|_| Damage::Row { problem: format!("its time is {} ms", self.time_ms) })?;
+        let event: Value = serde_json::from_str(&self.event)
+            .map_err(|error| Damage::Event { problem: error.to_string() })?;
+        // One text for one event: otherwise two readers could be shown two meanings of one record.
+        if canonical(&event) != self.event {
+            return Err(Damage::Event { problem: "it is not in canonical form".to_owned() });
+        }
+        for (column, found) in REPEATED.into_iter().zip(&self.repeated) {
+            if event.get(column).and_then(Value::as_str) != found.as_deref() {
+                return Err(Damage::Column { column });
+            }
+        }
+        let hash = chain::hash(index, time_ms, previous, &event);
+        if *hash.as_bytes() != self.hash {
+            return Err(Damage::Hash);
+        }
+        Ok(hash)
+    }
+}
+
+/// JSON without spaces, its members in the order of their keys' bytes. (`serde_json` keeps that order or not
+/// depending on what else is built with it.)
+fn canonical(value: &Value) -> String {
+    let mut text = String::with_capacity(512);
+    write(&mut text, value);
+    text
+}
+
+fn write(text: &mut String, value: &Value) {
+    match value {
+        Value::Array(items) => {
+            text.push('[');
+            for (at, item) in items.iter().enumerate() {
+                separate(text, at);
+                write(text, item);
+            }
+            text.push(']');
+        }
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_unstable_by_key(|(key, _)| key.as_bytes());
+            text.push('{');
+            for (at, (key, member)) in members.into_iter().enumerate() {
+                separate(text, at);
+                text.push_str(&Value::from(key.as_str()).to_string());
+                text.push(':');
+                write(text, member);
+            }
+            text.push('}');
+        }
+        scalar => text.push_str(&scalar.to_string()),
+    }
+}
+
+fn separate(text: &mut String, at: usize) {
+    if at > 0 {
+        text.push(',');
+    }
+}

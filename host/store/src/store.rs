@@ -1,0 +1,191 @@
+//! The store as the kernel and the runtime see it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use loong_kernel::{Boxed, Durability, Event, KvError, KvPage, KvSpace, Ledger, LedgerError};
+use loong_manifest::PluginId;
+use rusqlite::Connection;
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::queue::{Append, Queue, closed};
+use crate::{StoreError, connect, group, kv, record};
+
+/// Most requests to key-value spaces that wait at once, so that plugins cannot keep the audit log waiting.
+const KV_REQUESTS_MAX: usize = 32;
+
+/// What the owner sets of the store.
+#[derive(Debug, Clone, Default)]
+pub struct StoreOptions {
+    /// Most bytes that the database file may have; without it, as many as there is room for on the disk. A
+    /// log that is full fails, and with it everything that has to be written down. Up to 4 MiB of journal
+    /// come on top while the database is open.
+    pub audit_bytes_max: Option<u64>,
+}
+
+/// The open database. Clones share it; the last one to go, or [`Store::close`], writes what is queued.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    clock: Arc<dyn Fn() -> u64 + Send + Sync>,
+    queue: Arc<Queue>,
+    kv_room: Arc<Semaphore>,
+    writer: Mutex<Option<JoinHandle<Result<(), StoreError>>>>,
+}
+
+impl Store {
+    /// Opens the database, or creates it where there is none: a file that only its owner may read, in a
+    /// folder that only its owner may change. `clock` tells milliseconds since the Unix epoch.
+    ///
+    /// Of the log only the last record is checked, so that opening costs the same however long it is. When
+    /// that one is not as it was written, the log is not continued.
+    pub fn open(
+        path: &Path,
+        options: &StoreOptions,
+        clock: Arc<dyn Fn() -> u64 + Send + Sync>,
+    ) -> Result<Self, StoreError> {
+        let (connection, path) = connect::to_write(path, options.audit_bytes_max)?;
+        // One snapshot: the two reads must not see another process's commit between them.
+        let head = connection
+            .unchecked_transaction()
+            .map_err(record::engine)
+            .and_then(|snapshot| record::tail(&snapshot))
+            .map_err(|error| error.at(&path))?;
+        let queue = Arc::new(Queue::new());
+        let writer = group::Writer {
+            connection,
+            path: path.clone(),
+            queue: Arc::clone(&queue),
+            head,
+            flushing: false,
+            failed: None,
+        };
+        let thread = thread::Builder::new()
+            .name("loong-store".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|source| StoreError::File { path: path.clone(), source })?;
+        let kv_room = Arc::new(Semaphore::new(KV_REQUESTS_MAX));
+        let writer = Mutex::new(Some(thread));
+        Ok(Self { shared: Arc::new(Shared { path, clock, queue, kv_room, writer }) })
+    }
+
+    /// The database file, with the links in its folder's path resolved.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// Writes everything that is queued and closes the database, for all clones. Later appends fail. Blocks
+    /// for as long as that takes; an error says that the log lacks records at its end.
+    pub fn close(self) -> Result<(), StoreError> {
+        self.shared.close()
+    }
+
+    fn event(&self, event: Event, durability: Durability) -> Append {
+        Append { event, time_ms: (self.shared.clock)(), durability, reply: None }
+    }
+
+    /// Does something with the connection, on the thread that owns it.
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, KvError> + Send + 'static,
+    ) -> Result<T, KvError> {
+        let unavailable = |error: LedgerError| KvError::Unavailable { problem: error.problem };
+        let place = Arc::clone(&self.shared.kv_room).acquire_owned().await;
+        let place = place.map_err(|_| unavailable(closed()))?;
+        let (reply, answer) = oneshot::channel();
+        let queue = Arc::clone(&self.shared.queue);
+        let pushed = self.shared.queue.push_work(Box::new(move |connection| {
+            // An effect that could not be written down does not happen.
+            let result = match queue.failure() {
+                Some(error) => Err(KvError::Unavailable { problem: error.problem.clone() }),
+                None => work(connection),
+            };
+            drop(place);
+            // Whoever asked may have given up.
+            let _ = reply.send(result);
+        }));
+        pushed.map_err(unavailable)?;
+        answer.await.unwrap_or_else(|_| Err(unavailable(closed())))
+    }
+}
+
+impl Shared {
+    fn close(&self) -> Result<(), StoreError> {
+        self.queue.close();
+        self.kv_room.close();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match writer.map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(StoreError::Incomplete {
+                path: self.path.clone(),
+                source: LedgerError { problem: "the writing thread panicked".to_owned() },
+            }),
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Nobody is left to tell; whoever wants to know calls `Store::close`.
+        let _ = self.close();
+    }
+}
+
+impl Ledger for Store {
+    async fn append(&self, event: Event, durability: Durability) -> Result<(), LedgerError> {
+        let queue = &self.shared.queue;
+        queue.admit().await?;
+        let mut append = self.event(event, durability);
+        if durability == Durability::Queued {
+            return queue.push(append);
+        }
+        let (reply, answer) = oneshot::channel();
+        append.reply = Some(reply);
+        queue.push(append)?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    fn append_now(&self, event: Event) -> Result<(), LedgerError> {
+        self.shared.queue.push_now(self.event(event, Durability::Queued))
+    }
+}
+
+impl KvSpace for Store {
+    fn get<'a>(&'a self, owner: &'a PluginId, key: &'a str) -> Boxed<'a, Result<Option<Vec<u8>>, KvError>> {
+        let (owner, key) = (owner.clone(), key.to_owned());
+        Box::pin(self.work(move |connection| kv::get(connection, &owner, &key)))
+    }
+
+    fn set<'a>(
+        &'a self,
+        owner: &'a PluginId,
+        key: &'a str,
+        value: Vec<u8>,
+        bytes_max: u64,
+    ) -> Boxed<'a, Result<(), KvError>> {
+        let (owner, key) = (owner.clone(), key.to_owned());
+        Box::pin(self.work(move |connection| kv::set(connection, &owner, &key, &value, bytes_max)))
+    }
+
+    fn delete<'a>(&'a self, owner: &'a PluginId, key: &'a str) -> Boxed<'a, Result<bool, KvError>> {
+        let (owner, key) = (owner.clone(), key.to_owned());
+        Box::pin(self.work(move |connection| kv::delete(connection, &owner, &key)))
+    }
+
+    fn list<'a>(
+        &'a self,
+        owner: &'a PluginId,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: u32,
+    ) -> Boxed<'a, Result<KvPage, KvError>> {
+        let (owner, prefix, after) = (owner.clone(), prefix.to_owned(), after.map(str::to_owned));
+        Box::pin(self.work(move |connection| kv::list(connection, &owner, &prefix, after.as_deref(), limit)))
+    }
+}
