@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use loong_manifest::{
-    Access, Code, Digest, ExecutionTier, Limits, LimitsAsked, Manifest, Meter, OperationName,
+    Access, Code, CommandPattern, Digest, ExecutionTier, Limits, LimitsAsked, Manifest, Meter, OperationName,
     OperationPattern, PluginId, Risk, Tier,
 };
 use loong_trust::Verified;
 use serde::Serialize;
 
-use crate::ask::Scope;
+use crate::ask::{Scope, quoted};
 use crate::explain::Answer;
 use crate::tiers::TIERS_FILE;
 use crate::{FolderGrant, Grants, PolicySet, Principal};
@@ -429,12 +429,8 @@ impl Weighing<'_> {
         }
         if let Some(process) = &wanted.process {
             for pattern in &process.commands {
-                let arguments = pattern.arguments.join(" ");
-                let words = if arguments.is_empty() { "" } else { " " };
-                let text = format!("{}{words}{arguments}", pattern.command);
-                let command = Some(pattern.command.as_str());
-                let scope =
-                    Scope { capability: "process", command, arguments: Some(arguments), ..Scope::default() };
+                let scope = Scope { capability: "process", command: Some(pattern), ..Scope::default() };
+                let text = command_scope(pattern);
                 if self.scope(scope, text, &process.reason, None) {
                     self.grants.commands.push(pattern.clone());
                 }
@@ -559,6 +555,24 @@ impl Weighing<'_> {
 
 fn higher(tier: Tier) -> impl Iterator<Item = Tier> {
     Tier::ALL.into_iter().filter(move |other| *other > tier)
+}
+
+/// Everything that the pattern opens, for people.
+fn command_scope(pattern: &CommandPattern) -> String {
+    let mut scope = pattern.command.clone();
+    if !pattern.arguments.is_empty() {
+        scope = format!("{scope} {}", quoted(&pattern.arguments));
+    }
+    if !pattern.options.is_empty() {
+        scope = format!("{scope}, options {}", pattern.options.join(" "));
+    }
+    if pattern.operands_max > 0 {
+        scope = format!("{scope}, operands {}", pattern.operands_max);
+    }
+    for (name, value) in &pattern.environment {
+        scope = format!("{scope}, {name}={}", quoted(std::slice::from_ref(value)));
+    }
+    scope
 }
 
 fn folder_scope(name: &str, access: Access) -> String {

@@ -8,6 +8,8 @@ use cedar_policy::{
     PolicySet as CedarSet, Request, RestrictedExpression as Value, Schema,
 };
 
+use loong_manifest::CommandPattern;
+
 use crate::explain::Answer;
 use crate::source::{PolicyError, Severity};
 use crate::{CallFacts, Finding, Principal};
@@ -32,8 +34,7 @@ pub(crate) struct Asker {
 pub(crate) struct Scope<'a> {
     pub(crate) capability: &'static str,
     pub(crate) offered: bool,
-    pub(crate) command: Option<&'a str>,
-    pub(crate) arguments: Option<String>,
+    pub(crate) command: Option<&'a CommandPattern>,
     pub(crate) folder: Option<&'a str>,
     pub(crate) write: Option<bool>,
     pub(crate) key: Option<&'a str>,
@@ -112,15 +113,17 @@ impl Asker {
     ) -> Result<(Request, Entities), String> {
         let mut context =
             vec![pair("digest", digest_of(component)), pair("offered", Value::new_bool(scope.offered))];
-        let texts = [
-            ("command", scope.command),
-            ("arguments", scope.arguments.as_deref()),
-            ("folder", scope.folder),
-            ("key", scope.key),
-            ("operations", scope.operations),
-        ];
+        let texts = [("folder", scope.folder), ("key", scope.key), ("operations", scope.operations)];
         context.extend(texts.into_iter().filter_map(|(name, value)| Some(pair(name, text(value?)))));
         context.extend(scope.write.map(|write| pair("write", Value::new_bool(write))));
+        if let Some(pattern) = scope.command {
+            context.extend([
+                pair("command", text(&pattern.command)),
+                pair("arguments", Value::new_string(quoted(&pattern.arguments))),
+                pair("options", Value::new_set(pattern.options.iter().map(|option| text(option)))),
+                pair("environment", Value::new_set(pattern.environment.keys().map(|name| text(name)))),
+            ]);
+        }
         let capability =
             EntityUid::from_type_name_and_id(self.capability.clone(), EntityId::new(scope.capability));
         let capability = Entity::new_no_attrs(capability, HashSet::new());
@@ -215,6 +218,18 @@ fn digest_of(principal: &Principal) -> Value {
     Value::new_string(digest)
 }
 
+/// Words as a POSIX shell would read them back, so that no two lists of words read the same.
+pub(crate) fn quoted(words: &[String]) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
+    let quote = |word: &String| {
+        if !word.is_empty() && word.bytes().all(plain) {
+            return word.clone();
+        }
+        format!("'{}'", word.replace('\'', r"'\''"))
+    };
+    words.iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
 fn pair(name: &str, value: Value) -> (String, Value) {
     (name.to_owned(), value)
 }
@@ -233,5 +248,24 @@ fn broken(error: &dyn std::fmt::Display) -> PolicyError {
             message: error.to_string(),
         },
         more: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[track_caller]
+    fn check(words: &[&str], expected: &str) {
+        assert_eq!(quoted(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>()), expected);
+    }
+
+    #[test]
+    fn quotes_words_so_that_no_two_lists_read_the_same() {
+        check(&["log", "--format=%H", "HEAD~1"], "log --format=%H 'HEAD~1'");
+        check(&["a b"], "'a b'");
+        check(&["a", "b"], "a b");
+        check(&["", "'"], r"'' ''\'''");
+        check(&["*"], "'*'");
     }
 }

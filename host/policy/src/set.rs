@@ -56,16 +56,6 @@ impl Preset {
     }
 }
 
-impl std::str::FromStr for Preset {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|preset| preset.as_str() == text).ok_or_else(|| {
-            format!("`{}` is no preset: default, balanced, strict or ci", loong_manifest::escape(text))
-        })
-    }
-}
-
 /// Policies and tiers that were read without a mistake. Whoever holds one can ask it; nothing changes it.
 #[derive(Debug)]
 pub struct PolicySet {

@@ -77,14 +77,14 @@ fn community_components_get_no_process() {
         Tier::VerifiedCommunity,
         ALL,
         "default=workspace",
-        "tier_too_low: `process` (git log) needs tier official, the component is verified-community",
+        "tier_too_low: `process` (git log, options -z, operands 2) needs tier official, the component is verified-community",
     );
     // A flag goes only as far as policy lets.
     check(
         Tier::VerifiedCommunity,
         ALL,
         "default=workspace allow=process",
-        "tier_too_low: `process` (git log) needs tier official, the component is verified-community",
+        "tier_too_low: `process` (git log, options -z, operands 2) needs tier official, the component is verified-community",
     );
 }
 
@@ -95,7 +95,7 @@ fn unverified_components_get_what_is_their_own() {
         ALL,
         "default=workspace",
         "capability_denied: `stream` is granted only to a run for which a person allows it\n\
-         tier_too_low: `process` (git log) needs tier official, the component is unverified\n\
+         tier_too_low: `process` (git log, options -z, operands 2) needs tier official, the component is unverified\n\
          capability_denied: `filesystem` (workspace, write) is granted only to a run for which a person allows it",
     );
     let own = r#"{"log":{"reason":"r"},"kv":{"reason":"r"},"config":{"reason":"r","keys":["a"]},
@@ -181,7 +181,7 @@ fn strict_starts_processes_only_if_a_person_offers_them() {
     let weigh = |offered| said(&weigh_with(Preset::Strict, Tier::Official, Some(&manifest), offered));
     assert_eq!(
         weigh("default=workspace"),
-        "capability_denied: `process` (git log) is granted only to a run for which a person allows it"
+        "capability_denied: `process` (git log, options -z, operands 2) is granted only to a run for which a person allows it"
     );
     assert_eq!(weigh("default=workspace allow=process"), "log stream kv config process filesystem tools");
 }
@@ -290,11 +290,11 @@ fn requests_fit_the_schema() {
     for signer in [None, Some("acme-2026")] {
         policy.asker.admit_request(&principal, signer, true, Some(&schema)).unwrap();
     }
+    let capabilities = manifest(ALL, "{}").capabilities;
     let full = Scope {
         capability: "process",
         offered: true,
-        command: Some("git"),
-        arguments: Some("log".into()),
+        command: capabilities.process.as_ref().unwrap().commands.first(),
         folder: Some("w"),
         write: Some(true),
         key: Some("k"),
