@@ -82,6 +82,8 @@ fn check_import(import: &Extern, manifest: Option<&Manifest>) -> Result<(), Trus
         // written for Loong. One that was must not ask for what it cannot get.
         (Authority::Empty | Authority::Capability("filesystem"), None) => Ok(()),
         (Authority::Unknown, _) | (Authority::Empty, Some(_)) => Err(unknown()),
+        // Values cross between components, handles do not: no plugin can offer this.
+        (Authority::Plugin, _) if !import.resources.is_empty() => Err(unknown()),
         (Authority::Capability(_) | Authority::Plugin, None) => {
             let why = format!("its import of `{interface}` has to be declared in one");
             Err(TrustError::ManifestMissing { why })

@@ -4,6 +4,8 @@ mod claims;
 mod roots;
 mod signatures;
 
+use std::sync::LazyLock;
+
 use loong_manifest::Tier;
 use serde_json::{Value, json};
 
@@ -52,8 +54,11 @@ fn packed(component: &[u8], manifest: &Value) -> Vec<u8> {
 
 /// `acme:math` 1.2.0, whole and honest.
 fn math() -> Vec<u8> {
-    let operations = json!([{ "name": "acme:math/api@1.0.0#double", "risk": "read" }]);
-    packed(&component(&[MATH]), &manifest(json!({ "operations": operations })))
+    static PACKED: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let operations = json!([{ "name": "acme:math/api@1.0.0#double", "risk": "read" }]);
+        packed(&component(&[MATH]), &manifest(json!({ "operations": operations })))
+    });
+    PACKED.clone()
 }
 
 fn candidate(bytes: &[u8], bundle: Option<&[u8]>) -> Result<Candidate, TrustError> {

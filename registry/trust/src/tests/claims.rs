@@ -102,6 +102,53 @@ fn every_function_of_another_plugin_must_be_declared() {
 }
 
 #[test]
+fn a_resource_is_no_type_of_values() {
+    let resource =
+        |interface: &str| format!("(import \"{interface}\" (instance (export \"r\" (type (sub resource)))))");
+    let check = |interface: &str, members: Value, expected: &str| {
+        check_unsigned(&packed(&component(&[&resource(interface)]), &manifest(members)), expected);
+    };
+    let kv = json!({ "kv": { "reason": "r" } });
+    check("loong:host/kv@0.1.0", json!({ "capabilities": kv }), GOOD);
+    check(
+        "loong:host/kv@0.1.0",
+        json!({}),
+        "manifest_underdeclared: imports `loong:host/kv@0.1.0`, but its manifest does not declare `kv` for it",
+    );
+    // Handles do not cross between components, declared or not.
+    let tools = json!({ "tools": { "reason": "r", "operations": ["*"] } });
+    for members in [json!({ "capabilities": tools }), json!({})] {
+        check(
+            "core:git/git@0.1.0",
+            members,
+            "import_unknown: imports `core:git/git@0.1.0`, which this host does not offer",
+        );
+    }
+}
+
+#[test]
+fn methods_of_contracts_are_no_operations() {
+    let text = r#"
+        (type $r (resource (rep i32)))
+        (core module $m (func (export "f") (param i32)) (func (export "g") (result i32) i32.const 0))
+        (core instance $i (instantiate $m))
+        (func $close (param "self" (borrow $r)) (canon lift (core func $i "f")))
+        (func $open (result u32) (canon lift (core func $i "g")))
+        (component $shim
+            (import "type" (type $t (sub resource)))
+            (import "close" (func $c (param "self" (borrow $t))))
+            (import "open" (func $o (result u32)))
+            (export $e "r" (type $t))
+            (export "[method]r.close" (func $c) (func (param "self" (borrow $e))))
+            (export "open" (func $o)))
+        (instance $api (instantiate $shim
+            (with "type" (type $r)) (with "close" (func $close)) (with "open" (func $open))))
+        (export "loong:channel/adapter@0.1.0" (instance $api))"#;
+    let names: Vec<_> = risks(&component(&[text])).into_iter().map(|(name, ..)| name).collect();
+    assert_eq!(names, ["loong:channel/adapter@0.1.0#open"]);
+}
+
+#[test]
 fn without_a_manifest_only_what_is_harmless_is_imported() {
     for interface in ["wasi:io/streams@0.2.6", "wasi:filesystem/types@0.2.6", "wasi:sockets/tcp@0.2.6"] {
         check_unsigned(&component(&[&import(interface)]), "unsigned:hint 0.0.0 unverified");
