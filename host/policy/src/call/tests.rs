@@ -1,11 +1,16 @@
 //! Decisions about calls, as tables.
 
+use std::sync::LazyLock;
+
 use super::*;
 use crate::{Preset, Source};
 use proptest::prelude::*;
 
-fn set(preset: Preset) -> PolicySet {
-    PolicySet::builtin(preset).unwrap()
+/// The presets, read once.
+fn set(preset: Preset) -> &'static PolicySet {
+    static SETS: LazyLock<Vec<PolicySet>> =
+        LazyLock::new(|| Preset::ALL.map(|preset| PolicySet::builtin(preset).unwrap()).into());
+    &SETS[Preset::ALL.iter().position(|other| *other == preset).unwrap()]
 }
 
 fn tier(word: &str) -> Tier {
@@ -214,7 +219,7 @@ fn a_policy_that_fails_denies() {
 
 #[test]
 fn decisions_are_remembered_by_their_exact_inputs_and_bounded() {
-    let set = set(Preset::Default);
+    let set = PolicySet::builtin(Preset::Default).unwrap();
     let mut facts = facts("official core:pack -> official core:file write");
     for depth in 0..=u32::try_from(DECISIONS_MAX).unwrap() {
         facts.depth = depth;
@@ -314,7 +319,7 @@ fn with(effect: &str, condition: usize) -> Source {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn a_forbid_more_never_opens_anything(
@@ -383,7 +388,7 @@ fn times() {
         eprintln!("{name}: {:.2} us", begun.elapsed().as_secs_f64() * 1e6 / f64::from(count));
     };
     let sources = Preset::Default.sources();
-    per("builtin", 200, &mut || drop(set(Preset::Default)));
+    per("builtin", 200, &mut || drop(PolicySet::builtin(Preset::Default).unwrap()));
     per("read (validated)", 50, &mut || drop(PolicySet::read(&sources, Preset::Default.tiers()).unwrap()));
     per("schema", 50, &mut || drop(crate::source::schema().unwrap()));
     per("parse policies", 200, &mut || drop(crate::source::parse(&sources)));
