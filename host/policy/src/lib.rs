@@ -9,6 +9,7 @@
 mod admission;
 mod ask;
 mod call;
+mod denial;
 mod explain;
 mod grants;
 mod set;
@@ -16,10 +17,9 @@ mod source;
 mod tiers;
 mod token;
 
-pub use admission::{
-    Admitted, Asked, Denial, Offer, OfferedFolder, Outcome, Preview, Refusal, admit, preview,
-};
+pub use admission::{Admitted, Asked, Offer, OfferedFolder, Outcome, Preview, admit, preview};
 pub use call::{CallFacts, Decision, FACTS, Principal, Verdict};
+pub use denial::{Denial, Refusal};
 pub use explain::{Answer, Change, Explanation};
 pub use grants::{FolderGrant, Grants};
 pub use set::{PolicySet, Preset};
