@@ -1,1 +1,23 @@
-//! placeholder
+//! The one road of a call: resolve, decide, record, execute, record.
+//!
+//! Everything that happens in Loong is one [`Kernel::call`]. The kernel is written against two traits:
+//! [`Ledger`] keeps the audit log, [`Executor`] runs components. It names neither a database nor an engine.
+
+mod catalog;
+pub mod chain;
+mod event;
+mod executor;
+mod fault;
+mod kernel;
+mod kv;
+mod ledger;
+mod run;
+
+pub use catalog::{Active, Catalog, Offered, ResolveError, ToolSummary};
+pub use event::{Event, EventKind, Outcome, Usage};
+pub use executor::{Boxed, Executor, Finished, Job, Nested, Road};
+pub use fault::Fault;
+pub use kernel::{Call, Kernel};
+pub use kv::{KV_KEY_BYTES_MAX, KV_PAGE_KEYS_MAX, KV_VALUE_BYTES_MAX, KvError, KvPage, KvSpace};
+pub use ledger::{Durability, Ledger, LedgerError};
+pub use run::{Caller, Run, RunEnd, RunId};

@@ -1,1 +1,20 @@
-//! placeholder
+//! Runs components. The only crate, with the compiler, that names the engine: its configuration, the
+//! limits on everything a guest controls, linking, one module per host capability, JSON and WIT values,
+//! and the cache of compiled artifacts. There is no compiler in it.
+
+pub mod artifact;
+mod bindings;
+mod capability;
+pub mod engine;
+mod executor;
+mod fault;
+mod guest;
+mod limiter;
+mod link;
+mod plugin;
+pub mod values;
+mod watch;
+
+pub use executor::{Arguments, Output, Runtime, Settings};
+pub use plugin::{Function, Import, LoadError, Plugin};
+pub use watch::{Channel, Watch};

@@ -1,6 +1,14 @@
 //! JSON ⇄ WIT values. These tests are here because the types come from components, and only this crate can
 //! make a component out of text.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value,
+    reason = "a test stops at the first thing that is not as expected"
+)]
+
 mod model;
 
 use loong_runtime::values::{
@@ -413,7 +421,7 @@ fn change_json(json: &mut Value, change: u8, place: &mut usize) {
         match json {
             Value::Array(items) => items.iter_mut().for_each(|item| change_json(item, change, place)),
             Value::Object(members) => {
-                members.values_mut().for_each(|member| change_json(member, change, place))
+                members.values_mut().for_each(|member| change_json(member, change, place));
             }
             _ => {}
         }

@@ -1,0 +1,245 @@
+//! Which plugins are active, and which of them offers an operation.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use loong_manifest::{Digest, InterfaceName, Limits, OperationName, PluginId, Risk, Tier};
+use loong_policy::{Admitted, Grants};
+
+/// A loaded plugin, with everything the kernel decides from.
+pub struct Active<P> {
+    /// Its id.
+    pub id: PluginId,
+    /// Its version; `0.0.0` for a component without a manifest.
+    pub version: String,
+    /// Digest of the component.
+    pub digest: Digest,
+    /// Its tier.
+    pub tier: Tier,
+    /// Whether a manifest says what its operations can break.
+    pub declared: bool,
+    /// What it was granted.
+    pub grants: Grants,
+    /// The settings that its manifest names.
+    pub config_keys: Vec<String>,
+    /// What each of its calls may use.
+    pub limits: Limits,
+    /// What it offers.
+    pub operations: Vec<Offered>,
+    /// What the executor made of it.
+    pub plugin: P,
+}
+
+/// One operation that a plugin offers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Offered {
+    /// Its full name.
+    pub name: OperationName,
+    /// How much it can break.
+    pub risk: Risk,
+    /// What it does.
+    pub doc: Option<String>,
+    /// JSON Schema of its arguments; none for functions of contracts.
+    pub input: Option<serde_json::Value>,
+    /// JSON Schema of its result; none for functions of contracts.
+    pub output: Option<serde_json::Value>,
+    /// Whether it is a tool: a function of an interface that is no contract.
+    pub is_tool: bool,
+}
+
+impl<P> Active<P> {
+    /// The name that people use: the plugin's name and the function's.
+    pub fn short_name(&self, operation: &Offered) -> String {
+        format!("{}.{}", self.id.name(), operation.name.function)
+    }
+
+    /// Whose key-value space and other belongings are this plugin's. The id of an unverified component is only
+    /// its own claim, so what it owns hangs on its bytes instead.
+    pub fn owner(&self) -> PluginId {
+        if self.tier == Tier::Unverified {
+            let name = format!("x{}", self.digest.to_hex().get(..40).unwrap_or_default());
+            PluginId::new("unsigned", &name).unwrap_or_else(|_| self.id.clone())
+        } else {
+            self.id.clone()
+        }
+    }
+
+    /// Joins what was admitted with what the executor made of it.
+    pub fn new(admitted: &Admitted, plugin: P) -> Self {
+        let verified = admitted.verified();
+        Self {
+            id: verified.id().clone(),
+            version: verified.version().to_string(),
+            digest: *verified.digest(),
+            tier: verified.tier(),
+            declared: verified.manifest().is_some(),
+            grants: admitted.grants().clone(),
+            config_keys: verified
+                .manifest()
+                .and_then(|manifest| manifest.capabilities.config.as_ref())
+                .map(|config| config.keys.clone())
+                .unwrap_or_default(),
+            limits: admitted.limits().clone(),
+            operations: verified
+                .operations()
+                .iter()
+                .map(|operation| Offered {
+                    name: operation.name.clone(),
+                    risk: operation.risk,
+                    doc: operation.doc.clone(),
+                    input: operation.input.clone(),
+                    output: operation.output.clone(),
+                    is_tool: operation.is_tool,
+                })
+                .collect(),
+            plugin,
+        }
+    }
+}
+
+/// What is said of a tool to whoever searches.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct ToolSummary {
+    /// The name that people use.
+    pub name: String,
+    /// The full name.
+    pub operation: OperationName,
+    /// What it does.
+    pub doc: Option<String>,
+    /// How much it can break.
+    pub risk: Risk,
+    /// Tier of the plugin that offers it.
+    pub tier: Tier,
+    /// JSON Schema of its arguments.
+    pub input: serde_json::Value,
+}
+
+/// Why a name does not lead to one operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResolveError {
+    /// Nothing has this name.
+    Unknown,
+    /// Several have it.
+    Ambiguous(Vec<String>),
+}
+
+/// All active plugins. A snapshot: changing the set makes a new one.
+pub struct Catalog<P> {
+    plugins: BTreeMap<PluginId, Arc<Active<P>>>,
+}
+
+impl<P> Default for Catalog<P> {
+    fn default() -> Self {
+        Self { plugins: BTreeMap::new() }
+    }
+}
+
+impl<P> Clone for Catalog<P> {
+    fn clone(&self) -> Self {
+        Self { plugins: self.plugins.clone() }
+    }
+}
+
+impl<P> Catalog<P> {
+    /// All active plugins in the order of their ids.
+    pub fn plugins(&self) -> impl Iterator<Item = &Arc<Active<P>>> {
+        self.plugins.values()
+    }
+
+    /// The plugin of this id.
+    pub fn plugin(&self, id: &PluginId) -> Option<&Arc<Active<P>>> {
+        self.plugins.get(id)
+    }
+
+    /// The catalog with one plugin more, or with that plugin replaced.
+    pub fn with(&self, plugin: Arc<Active<P>>) -> Self {
+        let mut plugins = self.plugins.clone();
+        plugins.insert(plugin.id.clone(), plugin);
+        Self { plugins }
+    }
+
+    /// The plugins that export an interface an importer wants.
+    pub fn offering(&self, wanted: &InterfaceName) -> Vec<&Arc<Active<P>>> {
+        let offers = |operation: &Offered| {
+            operation.name.interface.as_ref().is_some_and(|interface| interface.satisfies(wanted))
+        };
+        self.plugins.values().filter(|plugin| plugin.operations.iter().any(offers)).collect()
+    }
+
+    /// Finds an operation by its full name (`core:git/git@0.1.0#log`, the version may be absent or an older
+    /// compatible one), by the name that people use (`git.log`), or by plugin id and function
+    /// (`core:git.log`).
+    pub fn resolve(&self, name: &str) -> Result<(Arc<Active<P>>, Offered), ResolveError> {
+        let mut found: Vec<(&Arc<Active<P>>, &Offered)> = self
+            .plugins
+            .values()
+            .flat_map(|plugin| plugin.operations.iter().map(move |operation| (plugin, operation)))
+            .filter(|(plugin, operation)| answers(plugin, operation, name))
+            .collect();
+        match found.len() {
+            0 => Err(ResolveError::Unknown),
+            1 => found
+                .pop()
+                .map(|(plugin, operation)| (Arc::clone(plugin), operation.clone()))
+                .ok_or(ResolveError::Unknown),
+            _ => Err(ResolveError::Ambiguous(
+                found
+                    .iter()
+                    .map(|(plugin, operation)| format!("{} of {}", operation.name, plugin.id))
+                    .collect(),
+            )),
+        }
+    }
+
+    /// Tools whose name, text or plugin holds every word of the query; all tools when it is empty.
+    pub fn search<'a>(
+        &'a self,
+        query: &str,
+        may_see: impl Fn(&OperationName) -> bool + 'a,
+    ) -> Vec<ToolSummary> {
+        let words: Vec<String> = query.split_whitespace().map(str::to_lowercase).collect();
+        let mut tools: Vec<ToolSummary> = Vec::new();
+        for plugin in self.plugins.values() {
+            for operation in
+                plugin.operations.iter().filter(|operation| operation.is_tool && may_see(&operation.name))
+            {
+                let name = plugin.short_name(operation);
+                let text =
+                    format!("{name} {} {}", operation.name, operation.doc.as_deref().unwrap_or_default())
+                        .to_lowercase();
+                if words.iter().all(|word| text.contains(word)) {
+                    tools.push(ToolSummary {
+                        name,
+                        operation: operation.name.clone(),
+                        doc: operation.doc.clone(),
+                        risk: operation.risk,
+                        tier: plugin.tier,
+                        input: operation.input.clone().unwrap_or_default(),
+                    });
+                }
+            }
+        }
+        tools
+    }
+}
+
+fn answers<P>(plugin: &Active<P>, operation: &Offered, name: &str) -> bool {
+    if let Some((interface, function)) = name.split_once('#') {
+        if operation.name.function != function {
+            return false;
+        }
+        return match &operation.name.interface {
+            None => interface.is_empty(),
+            Some(offered) => {
+                offered.path() == interface
+                    || interface.parse::<InterfaceName>().is_ok_and(|wanted| offered.satisfies(&wanted))
+            }
+        };
+    }
+    let Some(plugin_name) =
+        name.strip_suffix(operation.name.function.as_str()).and_then(|rest| rest.strip_suffix('.'))
+    else {
+        return operation.name.interface.is_none() && operation.name.function == name;
+    };
+    plugin_name == plugin.id.name() || plugin_name == plugin.id.to_string()
+}

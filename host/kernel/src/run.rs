@@ -1,0 +1,105 @@
+//! One top-level execution: who asked, what it has used so far.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use loong_manifest::{Code, LimitName};
+
+use crate::{Active, Fault};
+
+/// Most calls in one run, nested ones included.
+pub(crate) const CALLS_MAX: u64 = 100_000;
+
+/// The name of a run: 128 random bits as 32 hexadecimal digits, chosen by whoever starts it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RunId(String);
+
+impl RunId {
+    /// Makes a run's name of 128 random bits.
+    pub fn from_random(bits: [u8; 16]) -> Self {
+        Self(bits.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for RunId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Who makes a call. Supplied by the host, never read from arguments.
+pub enum Caller<P> {
+    /// The person who started the run.
+    Person,
+    /// A plugin, in the call of this id.
+    Plugin {
+        /// The plugin.
+        plugin: Arc<Active<P>>,
+        /// The call in which it makes this one.
+        call: String,
+    },
+}
+
+impl<P> Caller<P> {
+    /// `person` or the plugin's id, as it is recorded.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Person => "person".to_owned(),
+            Self::Plugin { plugin, .. } => plugin.id.to_string(),
+        }
+    }
+}
+
+/// One top-level execution.
+#[derive(Debug)]
+pub struct Run {
+    id: RunId,
+    calls: AtomicU64,
+    denied: AtomicU64,
+}
+
+impl Run {
+    pub(crate) fn new(id: RunId) -> Self {
+        Self { id, calls: AtomicU64::new(0), denied: AtomicU64::new(0) }
+    }
+
+    /// The run's name.
+    pub const fn id(&self) -> &RunId {
+        &self.id
+    }
+
+    /// Calls made so far, refused ones included.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Calls and effects refused so far.
+    pub fn denied(&self) -> u64 {
+        self.denied.load(Ordering::Relaxed)
+    }
+
+    /// Counts a call and names it.
+    pub(crate) fn next_call(&self) -> Result<String, Fault> {
+        let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        if number > CALLS_MAX {
+            return Err(Fault::Limit { limit: LimitName::Calls, maximum: CALLS_MAX, used: Some(number) });
+        }
+        Ok(format!("{}.{number}", self.id))
+    }
+
+    pub(crate) fn count_denied(&self) {
+        self.denied.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunEnd {
+    /// The code of the fault it ended with; none when it succeeded.
+    pub code: Option<Code>,
+}

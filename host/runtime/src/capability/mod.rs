@@ -1,0 +1,81 @@
+//! The host's capabilities, one module each. Adding one is a WIT file, a module here and a line in
+//! [`link`].
+
+mod config;
+mod kv;
+mod log;
+mod process;
+mod stream;
+mod tools;
+
+use loong_kernel::Fault;
+use loong_manifest::Code;
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::bindings::host;
+use crate::bindings::host::types;
+use crate::fault::Stop;
+use crate::guest::Guest;
+
+/// A host function fails either as a value that the plugin sees or as a fault that stops it.
+pub(crate) enum HostError {
+    /// The plugin sees it and can go on.
+    Guest(types::Error),
+    /// The plugin is stopped.
+    Stop(Fault),
+}
+
+impl From<types::Error> for HostError {
+    fn from(error: types::Error) -> Self {
+        Self::Guest(error)
+    }
+}
+
+impl From<Fault> for HostError {
+    fn from(fault: Fault) -> Self {
+        Self::Stop(fault)
+    }
+}
+
+impl types::Host for Guest {
+    fn convert_error(&mut self, error: HostError) -> wasmtime::Result<types::Error> {
+        match error {
+            HostError::Guest(error) => Ok(error),
+            HostError::Stop(fault) => Err(Stop(fault).into()),
+        }
+    }
+}
+
+/// A refusal as the plugin sees it.
+fn denied(code: Code, resource: &str, reason: &str) -> HostError {
+    types::Error::Denied(types::Denial {
+        code: code.as_str().replace('_', "-"),
+        resource: crate::fault::said(resource),
+        reason: reason.to_owned(),
+    })
+    .into()
+}
+
+fn invalid(field: &str, reason: &str) -> HostError {
+    types::Error::Invalid(types::Invalid { field: field.to_owned(), reason: reason.to_owned() }).into()
+}
+
+fn limited(name: &str, maximum: u64, used: u64) -> HostError {
+    types::Error::Limit(types::Limit { name: name.to_owned(), maximum, used }).into()
+}
+
+/// Links one interface of `loong:host`. Called only for what the component imports and policy granted.
+/// Answers whether the host has an interface of this name.
+pub(crate) fn link(linker: &mut Linker<Guest>, interface: &str) -> wasmtime::Result<bool> {
+    match interface {
+        "types" => host::types::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?,
+        "log" => host::log::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?,
+        "config" => host::config::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?,
+        "kv" => host::kv::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?,
+        "process" => host::process::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?,
+        "tools" => host::tools::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?,
+        "stream" => host::stream::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}

@@ -1,0 +1,219 @@
+//! Runs one call: a fresh store and instance, limits armed, a deadline over everything.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bytes::Bytes;
+use loong_kernel::{Executor, Fault, Finished, Job, KvSpace, Usage};
+use loong_manifest::{LimitName, Meter};
+use loong_policy::Admitted;
+use tokio::sync::Semaphore;
+use wasmtime::Store;
+use wasmtime::component::Val;
+
+use crate::artifact::Artifacts;
+use crate::engine::{CALLS_MAX, Engines};
+use crate::fault;
+use crate::guest::{CommandLine, Guest, Probe, Services};
+use crate::limiter::{Budget, Limiter};
+use crate::link;
+use crate::plugin::{Export, LoadError, Plugin};
+use crate::values::{self, ConversionLimits};
+use crate::watch::Watch;
+
+/// Arguments of a call, in the form in which the caller has them. The result comes back in the same form.
+pub enum Arguments {
+    /// A JSON object with one member for each parameter.
+    Json(serde_json::Value),
+    /// Values from another component.
+    Values(Vec<Val>),
+    /// A command line for `wasi:cli/run`.
+    Command {
+        /// What follows the program's name.
+        arguments: Vec<String>,
+        /// Standard input.
+        stdin: Vec<u8>,
+    },
+}
+
+/// The result of a call, in the form of its arguments; that of a command is JSON.
+#[derive(Debug)]
+pub enum Output {
+    /// One JSON value; null where the function returns nothing.
+    Json(serde_json::Value),
+    /// Values for another component.
+    Values(Vec<Val>),
+}
+
+/// What a runtime is made of.
+pub struct Settings {
+    /// Where compiled artifacts are kept and how they are made.
+    pub artifacts: Artifacts,
+    /// Key-value spaces of plugins.
+    pub kv: Arc<dyn KvSpace>,
+    /// Whoever watches.
+    pub watch: Arc<dyn Watch>,
+    /// An empty folder, for programs that are started without one.
+    pub empty_folder: Arc<Path>,
+    /// Memory of all guests of the process together, in bytes.
+    pub memory_bytes_max: u64,
+}
+
+/// The executor of the host.
+pub struct Runtime {
+    engines: Engines,
+    artifacts: Artifacts,
+    services: Services,
+    budget: Arc<Budget>,
+    /// Calls from outside that may be under way at once; the pools have room for these and what they nest.
+    calls: Semaphore,
+}
+
+impl Runtime {
+    /// A runtime. Engines are made when they are first needed.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            engines: Engines::default(),
+            artifacts: settings.artifacts,
+            services: Services {
+                kv: settings.kv,
+                watch: settings.watch,
+                empty_folder: settings.empty_folder,
+            },
+            budget: Budget::new(settings.memory_bytes_max),
+            calls: Semaphore::new(CALLS_MAX),
+        }
+    }
+
+    /// Compiles, or takes from the cache, and links what was admitted. Runs nothing of it.
+    pub async fn load(&self, admitted: &Admitted) -> Result<Plugin, LoadError> {
+        let engine = self.engines.get(admitted.meter()).map_err(link::engine_error)?;
+        let verified = admitted.verified();
+        let component =
+            self.artifacts.component(engine, admitted.meter(), verified.digest(), verified.bytes()).await?;
+        let (linker, imports) = link::link(&component)?;
+        let pre = linker.instantiate_pre(&component).map_err(link::engine_error)?;
+        Ok(Plugin::new(pre, admitted.meter(), imports))
+    }
+
+    async fn run(&self, job: Job<Self>, probe: &Probe, fuel: &mut u64) -> Result<Output, Fault> {
+        let active = Arc::clone(&job.plugin);
+        let plugin = &active.plugin;
+        let limits = &active.limits;
+        let export = plugin
+            .exports
+            .get(&job.operation)
+            .ok_or_else(|| Fault::Unknown { operation: job.operation.to_string() })?;
+        let (arguments, command_line, typed) = arguments(export, job.arguments)?;
+
+        let limiter = Limiter::new(limits, Arc::clone(&self.budget), Arc::clone(&probe.memory_peak_bytes));
+        let guest = Guest::new(limiter, job.nested, self.services.clone(), probe, command_line)?;
+        let mut store = Store::new(plugin.pre.engine(), guest);
+        store.limiter(|guest| &mut guest.limiter);
+        store.set_hostcall_fuel(usize::try_from(limits.host_copy_bytes_max).unwrap_or(usize::MAX));
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+        if plugin.meter == Meter::EpochAndFuel {
+            store.set_fuel(limits.fuel_max).map_err(host)?;
+        }
+        let ended = call(&mut store, plugin, export, &arguments).await;
+        *fuel = if plugin.meter == Meter::EpochAndFuel {
+            limits.fuel_max.saturating_sub(store.get_fuel().unwrap_or_default())
+        } else {
+            0
+        };
+        let results = match ended {
+            Ok(results) => results,
+            Err(error) => match fault::of(error, limits) {
+                Some(fault) => return Err(fault),
+                // It ended itself with status 0: a command that is done.
+                None => return Ok(Output::Json(serde_json::Value::Null)),
+            },
+        };
+        if typed {
+            return Ok(Output::Values(results));
+        }
+        let json = values::results_to_json(export.results.iter().cloned(), &results);
+        json.map(Output::Json).map_err(|error| Fault::Result { problem: error.to_string() })
+    }
+}
+
+async fn call(
+    store: &mut Store<Guest>,
+    plugin: &Plugin,
+    export: &Export,
+    arguments: &[Val],
+) -> wasmtime::Result<Vec<Val>> {
+    let instance = plugin.pre.instantiate_async(&mut *store).await?;
+    let function = instance
+        .get_func(&mut *store, export.index)
+        .ok_or_else(|| wasmtime::Error::msg("the exported function is missing"))?;
+    let mut results = vec![Val::Bool(false); export.results.len()];
+    function.call_async(&mut *store, arguments, &mut results).await?;
+    Ok(results)
+}
+
+/// Converts the arguments to values; says whether the result is wanted as values too.
+fn arguments(export: &Export, arguments: Arguments) -> Result<(Vec<Val>, CommandLine, bool), Fault> {
+    match arguments {
+        Arguments::Values(values) => Ok((values, CommandLine::default(), true)),
+        Arguments::Json(json) => {
+            let parameters = export.parameters.iter().map(|(name, ty)| (name.as_str(), ty.clone()));
+            let values = values::arguments_from_json(parameters, &json, &ConversionLimits::DEFAULT)
+                .map_err(|error| Fault::Arguments { problem: error.to_string() })?;
+            Ok((values, CommandLine::default(), false))
+        }
+        Arguments::Command { arguments, stdin } => {
+            if !export.parameters.is_empty() {
+                return Err(Fault::Arguments { problem: "the function is not a command".into() });
+            }
+            Ok((Vec::new(), CommandLine { arguments, stdin: Bytes::from(stdin) }, false))
+        }
+    }
+}
+
+fn host(error: wasmtime::Error) -> Fault {
+    Fault::Host { problem: fault::said(&format!("{error:#}")) }
+}
+
+impl Executor for Runtime {
+    type Plugin = Plugin;
+    type Arguments = Arguments;
+    type Output = Output;
+
+    async fn execute(&self, job: Job<Self>) -> Finished<Output> {
+        let begun = Instant::now();
+        let deadline = job.deadline;
+        let probe = Probe::default();
+        let mut fuel = 0;
+        let work = async {
+            // Only calls from outside wait for a place: a nested one that waited for its callers' places could
+            // wait for ever.
+            let _place = if job.nested.depth() == 0 {
+                let full =
+                    Fault::Limit { limit: LimitName::ConcurrentCalls, maximum: CALLS_MAX as u64, used: None };
+                Some(self.calls.acquire().await.map_err(|_| full)?)
+            } else {
+                None
+            };
+            self.run(job, &probe, &mut fuel).await
+        };
+        // A timer as well as epochs: a guest that waits in a host call runs no code, so no epoch is checked.
+        let result = match tokio::time::timeout_at(deadline.into(), work).await {
+            Ok(result) => result,
+            Err(_) => {
+                let allowed = deadline.saturating_duration_since(begun).as_millis();
+                Err(Fault::Deadline { deadline_ms: u64::try_from(allowed).unwrap_or(u64::MAX) })
+            }
+        };
+        let usage = Usage {
+            duration_us: 0,
+            fuel,
+            memory_peak_bytes: probe.memory_peak_bytes.load(Ordering::Relaxed),
+            output_bytes: probe.output_bytes.load(Ordering::Relaxed),
+        };
+        Finished { result, usage }
+    }
+}
