@@ -1,0 +1,144 @@
+//! Golden cases: a folder of `tests/cases` is a test. `tests/cases/README.md` says how one is written.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use crate::root;
+use crate::sandbox::{Ended, Sandbox, copy};
+
+/// What differs between two runs of the same thing, besides places.
+static CHANGING: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+    [
+        (r"sha256:[0-9a-f]{64}\b", "sha256:[DIGEST]"),
+        (r"\b[0-9a-f]{64}\b", "[HEX64]"),
+        (r"\b[0-9a-f]{32}\b", "[RUN]"),
+        (r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00| UTC)?", "[TIME]"),
+        (r"\b(after|in|took) \d+(\.\d+)? ?(µs|us|ms|s)\b", "$1 [DURATION]"),
+        (r"\b(loong|loong-compile) \d+\.\d+\.\d+\b", "$1 [VERSION]"),
+    ]
+    .map(|(pattern, name)| (Regex::new(pattern).unwrap(), name))
+    .into()
+});
+
+/// Runs one case and compares what it printed with `expected.txt`; with `BLESS=1` it writes the file instead.
+pub fn run(name: &str) {
+    let folder = root().join("tests/cases").join(name);
+    let found = transcript(&folder);
+    let expected = folder.join("expected.txt");
+    if std::env::var_os("BLESS").is_some_and(|value| value == "1") {
+        fs::write(&expected, found).unwrap();
+        return;
+    }
+    let wanted = fs::read_to_string(&expected).unwrap_or_default();
+    assert!(
+        found == wanted,
+        "case `{name}` printed something else than {}\n{}\n\nif that is right: BLESS=1 cargo test -p loong-it {name}",
+        expected.display(),
+        difference(&wanted, &found)
+    );
+}
+
+/// Runs the lines of `cmd` in a place of their own.
+fn transcript(folder: &Path) -> String {
+    let sandbox = Sandbox::new();
+    if folder.join("in").is_dir() {
+        copy(&folder.join("in"), &sandbox.work());
+    }
+    let own = filters(folder);
+    let mut transcript = String::new();
+    let text = fs::read_to_string(folder.join("cmd"))
+        .unwrap_or_else(|error| panic!("{}/cmd: {error}", folder.display()));
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if let Some(command) = line.strip_prefix("% ") {
+            let ended = sandbox.shell(command);
+            assert!(ended.exit == 0, "{command}\n{}{}exit {}", ended.stdout, ended.stderr, ended.exit);
+        } else if let Some(command) = line.strip_prefix("$ ") {
+            let ended = sandbox.shell(command);
+            let shown = sandbox.redact(&show(&ended));
+            let shown = CHANGING
+                .iter()
+                .fold(shown, |text, (pattern, name)| pattern.replace_all(&text, *name).into_owned());
+            let shown =
+                own.iter().fold(shown, |text, (pattern, name)| pattern.replace_all(&text, name).into_owned());
+            let separator = if transcript.is_empty() { "" } else { "\n" };
+            write!(transcript, "{separator}$ {command}\n{shown}").unwrap();
+        } else {
+            panic!("{}/cmd: a line starts with `# `, `% ` or `$ `: {line}", folder.display());
+        }
+    }
+    transcript
+}
+
+/// Standard output as it is, standard error after `2> `, and the exit code unless it is 0.
+fn show(ended: &Ended) -> String {
+    let mut text = ended.stdout.clone();
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push_str("\n[no newline]\n");
+    }
+    for line in ended.stderr.lines() {
+        writeln!(text, "{}", format!("2> {line}").trim_end()).unwrap();
+    }
+    if ended.exit != 0 {
+        writeln!(text, "exit {}", ended.exit).unwrap();
+    }
+    text
+}
+
+/// The filters of one case: lines `PATTERN => REPLACEMENT` in its file `filters`.
+fn filters(folder: &Path) -> Vec<(Regex, String)> {
+    let text = fs::read_to_string(folder.join("filters")).unwrap_or_default();
+    text.lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| {
+            let (pattern, replacement) =
+                line.split_once(" => ").unwrap_or_else(|| panic!("no ` => ` in the filter {line}"));
+            (Regex::new(pattern).unwrap(), replacement.to_owned())
+        })
+        .collect()
+}
+
+/// The lines that differ, with a little of what is around them.
+fn difference(wanted: &str, found: &str) -> String {
+    let (wanted, found): (Vec<&str>, Vec<&str>) = (wanted.lines().collect(), found.lines().collect());
+    let same_start = wanted.iter().zip(&found).take_while(|(a, b)| a == b).count();
+    let rest = wanted.len().min(found.len()) - same_start;
+    let same_end = wanted.iter().rev().zip(found.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
+    let mut text = String::new();
+    for line in &found[same_start.saturating_sub(3)..same_start] {
+        writeln!(text, "  {line}").unwrap();
+    }
+    for line in &wanted[same_start..wanted.len() - same_end] {
+        writeln!(text, "- {line}").unwrap();
+    }
+    for line in &found[same_start..found.len() - same_end] {
+        writeln!(text, "+ {line}").unwrap();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_what_differs_and_what_stands_before_it() {
+        assert_eq!(difference("a\nb\nc\n", "a\nx\nc\n"), "  a\n- b\n+ x\n");
+        assert_eq!(difference("", "a\n"), "+ a\n");
+        assert_eq!(difference("a\na\n", "a\n"), "  a\n- a\n");
+    }
+
+    #[test]
+    fn shows_both_streams_and_the_exit_code() {
+        let ended = Ended {
+            stdout: "out".into(),
+            stderr: "error: x\n\nhint: y\n".into(),
+            exit: 3,
+            elapsed: Default::default(),
+        };
+        assert_eq!(show(&ended), "out\n[no newline]\n2> error: x\n2>\n2> hint: y\nexit 3\n");
+    }
+}

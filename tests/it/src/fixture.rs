@@ -1,0 +1,173 @@
+//! What all tests share and is built once: the programs, the signed first-party components, the guests.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+use crate::root;
+
+/// What was built, and where it is.
+pub struct Fixtures {
+    /// The program `loong`; `loong-compile` is beside it.
+    pub loong: PathBuf,
+    /// The first-party components, each with its signature file.
+    pub plugins: PathBuf,
+    /// The components of `tests/guests`: `x.wasm` is made of `x.wat` or `x.rs`.
+    pub guests: PathBuf,
+    /// A `LOONG_HOME` with the key that signed the first-party components and the trust root that names it.
+    pub home: PathBuf,
+    /// The folder of cargo's output.
+    pub target: PathBuf,
+}
+
+/// The fixtures. The first use builds them; a build that fails fails the test.
+pub fn fixtures() -> &'static Fixtures {
+    static FIXTURES: LazyLock<Fixtures> = LazyLock::new(Fixtures::build);
+    &FIXTURES
+}
+
+impl Fixtures {
+    fn build() -> Self {
+        let own = std::env::current_exe().expect("the path of this program");
+        let profile = own.parent().and_then(Path::parent).expect("target/PROFILE/deps/it");
+        let target = profile.parent().expect("target").to_owned();
+        let folder = target.join("it");
+        let given = std::env::var_os("LOONG_BIN").map(PathBuf::from);
+        let fixtures = Self {
+            loong: given.clone().unwrap_or_else(|| profile.join("loong")),
+            plugins: folder.join("plugins"),
+            guests: folder.join("guests"),
+            home: folder.join("home"),
+            target,
+        };
+        fs::create_dir_all(&folder).unwrap();
+        // nextest starts one process per test: the first one builds, the others wait and find the mark of this run.
+        let lock = File::create(folder.join("lock")).unwrap();
+        lock.lock().unwrap();
+        let mark = folder.join("built-by");
+        let run =
+            std::env::var("NEXTEST_RUN_ID").unwrap_or_else(|_| format!("process {}", std::process::id()));
+        if fs::read_to_string(&mark).is_ok_and(|built_by| built_by == run) {
+            return fixtures;
+        }
+        if given.is_none() {
+            // One by one: cargo unifies the features of what it builds together.
+            for package in ["loong", "loong-compile"] {
+                succeed(fixtures.command(cargo()).args(["build", "--locked", "--package", package]));
+            }
+        }
+        fixtures.build_plugins();
+        fixtures.build_guests();
+        fs::write(&mark, run).unwrap();
+        fixtures
+    }
+
+    fn build_plugins(&self) {
+        fs::create_dir_all(&self.plugins).unwrap();
+        succeed(self.command(&self.loong).args(["registry", "keys", "generate", "--if-missing"]));
+        let components = root().join("components");
+        let mut wanted = vec![];
+        for entry in fs::read_dir(&components).unwrap() {
+            let component = entry.unwrap().path();
+            if component.join("loong.plugin.json").is_file() {
+                succeed(
+                    self.command(&self.loong)
+                        .args(["plugins", "build"])
+                        .arg(&component)
+                        .arg("-o")
+                        .arg(&self.plugins),
+                );
+                let file = self.plugins.join(component.file_name().unwrap()).with_extension("wasm");
+                succeed(self.command(&self.loong).args(["plugins", "sign"]).arg(&file));
+                wanted.push(file);
+            }
+        }
+        // Components of another checkout must not be found.
+        for entry in fs::read_dir(&self.plugins).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension() == Some(OsStr::new("wasm")) && !wanted.contains(&path) {
+                fs::remove_file(path).unwrap();
+            }
+        }
+    }
+
+    fn build_guests(&self) {
+        fs::create_dir_all(&self.guests).unwrap();
+        for source in guest_sources() {
+            let file = self.guests.join(source.file_stem().unwrap()).with_extension("wasm");
+            let up_to_date = |made: &Path| {
+                Some(
+                    fs::metadata(made).ok()?.modified().ok()?
+                        > fs::metadata(&source).ok()?.modified().ok()?,
+                )
+            };
+            if up_to_date(&file) == Some(true) {
+                continue;
+            }
+            if source.extension() == Some(OsStr::new("wat")) {
+                let bytes = wat::parse_file(&source).unwrap_or_else(|error| panic!("{error}"));
+                fs::write(&file, bytes).unwrap();
+            } else {
+                let mut rustc = self.command("rustc");
+                rustc.args([
+                    "--edition",
+                    "2024",
+                    "--target",
+                    "wasm32-wasip2",
+                    "-C",
+                    "opt-level=s",
+                    "-C",
+                    "strip=symbols",
+                    "-o",
+                ]);
+                succeed(rustc.arg(&file).arg(&source));
+            }
+        }
+    }
+
+    /// A program that builds into the same folder, and does not see which package this test is of.
+    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(root()).env("LOONG_HOME", &self.home).env("CARGO_TARGET_DIR", &self.target);
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("CARGO_PKG_")
+                || text.starts_with("CARGO_MANIFEST_")
+                || text.starts_with("CARGO_BIN_")
+            {
+                command.env_remove(&name);
+            }
+        }
+        command
+    }
+}
+
+/// The sources of the guests: component text, and programs of one Rust file that need no crate.
+pub fn guest_sources() -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join("tests/guests")).unwrap().map(|entry| entry.unwrap().path());
+    let is_source =
+        |path: &PathBuf| path.extension().is_some_and(|extension| extension == "wat" || extension == "rs");
+    let mut sources: Vec<PathBuf> = entries.filter(is_source).collect();
+    sources.sort();
+    sources
+}
+
+/// The cargo that runs this test.
+pub fn cargo() -> PathBuf {
+    std::env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
+}
+
+/// Runs a command to its end and panics with all it printed when it fails.
+pub fn succeed(command: &mut Command) -> Vec<u8> {
+    let output = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.stdout
+}

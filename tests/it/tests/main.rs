@@ -1,0 +1,20 @@
+//! The integration tests. One binary: every file here is a module of it.
+//!
+//! `case` runs the folders of `tests/cases`, `contract` compares `wit/` with what was released, `tidy` reads the
+//! tree itself. A test that needs more than the words of a case uses `loong_it::sandbox::Sandbox`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests stop at the first thing that is not as expected"
+)]
+
+mod contract;
+mod tidy;
+
+/// One test for each folder of `tests/cases`.
+mod case {
+    include!(concat!(env!("OUT_DIR"), "/cases.rs"));
+}
