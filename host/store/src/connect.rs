@@ -50,8 +50,7 @@ pub(crate) fn to_read(path: &Path) -> Result<(Connection, PathBuf), StoreError> 
     let path = resolve(path, false)?;
     plain(&path)?;
     let connection = open(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|error| error.at(&path))?;
-    let version = format(&connection, &path)?;
-    if version == 0 {
+    if current(&connection, &path)? == 0 {
         return Err(StoreError::Foreign { path });
     }
     Ok((connection, path))
@@ -86,7 +85,8 @@ fn owned(place: &Path, path: &Path, forbidden: u32) -> Result<(), StoreError> {
     let metadata =
         fs::metadata(place).map_err(|source| StoreError::File { path: path.to_owned(), source })?;
     let mode = metadata.permissions().mode() & 0o7777;
-    if mode & forbidden != 0 && mode & 0o1000 == 0 {
+    let sticky = metadata.is_dir() && mode & 0o1000 != 0;
+    if mode & forbidden != 0 && !sticky {
         return Err(StoreError::Exposed { path: place.to_owned(), mode });
     }
     Ok(())
@@ -145,6 +145,12 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection, ReadError> {
     Ok(connection)
 }
 
+/// The format of the file now. One snapshot: another process may be creating it between two reads.
+fn current(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
+    let snapshot = connection.unchecked_transaction().map_err(|error| ReadError::Engine(error).at(path))?;
+    format(&snapshot, path)
+}
+
 /// The format of the file: 0 for an empty one, and an error for anything that is not Loong's.
 fn format(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
     let read = || -> Result<(i64, u32, i64), ReadError> {
@@ -170,7 +176,7 @@ fn format(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
 
 fn prepare(connection: &Connection, path: &Path, bytes_max: Option<u64>) -> Result<(), StoreError> {
     let failed = |source: rusqlite::Error| ReadError::Engine(source).at(path);
-    if (format(connection, path)? as usize) < MIGRATIONS.len() {
+    if (current(connection, path)? as usize) < MIGRATIONS.len() {
         migrate(connection, path)?;
     }
     connection

@@ -67,9 +67,11 @@ impl Writer {
         // those that the record will have.
         let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
         let mut head = self.continue_from(&transaction)?;
+        let mut insert = transaction.prepare_cached(record::INSERT)?;
         for append in group {
-            head.push(&transaction, append.time_ms, &append.event)?;
+            head.push(&mut insert, append.time_ms, &append.event)?;
         }
+        drop(insert);
         head.write(&transaction)?;
         transaction.commit()?;
         self.head = head;

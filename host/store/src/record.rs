@@ -2,7 +2,7 @@
 
 use loong_kernel::{Event, chain};
 use loong_manifest::Digest;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 use serde_json::Value;
 
 use crate::error::{Broken, Damage, ReadError};
@@ -10,7 +10,9 @@ use crate::error::{Broken, Damage, ReadError};
 /// The columns of a row, in the order in which [`Stored::read`] takes them.
 pub(crate) const SELECT: &str =
     "SELECT idx, time_ms, kind, run, plugin, outcome, code, event, hash FROM audit";
-const INSERT: &str = "INSERT INTO audit (idx, time_ms, kind, run, plugin, outcome, code, event, hash)
+/// Adds a record; for [`Head::push`].
+pub(crate) const INSERT: &str =
+    "INSERT INTO audit (idx, time_ms, kind, run, plugin, outcome, code, event, hash)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 /// Members of an event that are repeated in columns of their own, so that they can be searched by.
 const REPEATED: [&str; 5] = ["kind", "run", "plugin", "outcome", "code"];
@@ -53,10 +55,10 @@ impl Head {
         Ok(())
     }
 
-    /// Adds an event to the log. The transaction it happens in is the caller's.
+    /// Adds an event to the log with [`INSERT`]. The transaction it happens in is the caller's.
     pub(crate) fn push(
         &mut self,
-        connection: &Connection,
+        insert: &mut Statement<'_>,
         time_ms: u64,
         event: &Event,
     ) -> Result<(), ReadError> {
@@ -68,7 +70,7 @@ impl Head {
             REPEATED.map(|member| value.get(member).and_then(Value::as_str));
         let index = self.records.cast_signed();
         let text = canonical(&value);
-        connection.prepare_cached(INSERT)?.execute(params![
+        insert.execute(params![
             index,
             time_ms.cast_signed(),
             kind,
@@ -185,6 +187,7 @@ fn canonical(value: &Value) -> String {
 
 fn write(text: &mut String, value: &Value) {
     match value {
+        Value::String(string) => quote(text, string),
         Value::Array(items) => {
             text.push('[');
             for (at, item) in items.iter().enumerate() {
@@ -199,13 +202,24 @@ fn write(text: &mut String, value: &Value) {
             text.push('{');
             for (at, (key, member)) in members.into_iter().enumerate() {
                 separate(text, at);
-                text.push_str(&Value::from(key.as_str()).to_string());
+                quote(text, key);
                 text.push(':');
                 write(text, member);
             }
             text.push('}');
         }
         scalar => text.push_str(&scalar.to_string()),
+    }
+}
+
+fn quote(text: &mut String, string: &str) {
+    // Those that JSON has to escape (RFC 8259, section 7) are rare.
+    if string.bytes().any(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\')) {
+        text.push_str(&Value::from(string).to_string());
+    } else {
+        text.push('"');
+        text.push_str(string);
+        text.push('"');
     }
 }
 

@@ -118,7 +118,7 @@ fn two_stores_on_one_file_write_one_chain() {
 
 #[test]
 fn many_who_create_the_file_at_once_share_it() {
-    for _ in 0..5 {
+    for _ in 0..10 {
         let (_folder, path) = place();
         let start = Barrier::new(6);
         std::thread::scope(|scope| {

@@ -115,9 +115,17 @@ fn refuses_what_others_could_change() {
         fs::set_permissions(path, Permissions::from_mode(0o620)).unwrap();
     };
     refuses(file, Code::FileUnreadable, "its mode is 620");
+    let sticky = |path: &Path| {
+        fill(path, 1);
+        fs::set_permissions(path, Permissions::from_mode(0o1604)).unwrap();
+    };
+    refuses(sticky, Code::FileUnreadable, "its mode is 1604");
     let folder =
         |path: &Path| fs::set_permissions(path.parent().unwrap(), Permissions::from_mode(0o777)).unwrap();
     refuses(folder, Code::FileUnreadable, "its mode is 777");
+    let (shared, path) = place();
+    fs::set_permissions(shared.path(), Permissions::from_mode(0o1777)).unwrap();
+    fill(&path, 1);
 }
 
 #[test]
