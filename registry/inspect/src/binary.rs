@@ -98,7 +98,7 @@ impl<'a> Reader<'a> {
             match item.ty {
                 ComponentEntityType::Func(_) => functions.push(name.clone()),
                 ComponentEntityType::Type { created: ComponentAnyTypeId::Resource(_), .. } => {
-                    resources.push(name.clone())
+                    resources.push(name.clone());
                 }
                 _ => {}
             }

@@ -7,6 +7,8 @@
 //! (resources, streams, futures) are no operations, because values cross between components and handles do
 //! not; they are listed in [`Contents::skipped`] with the reason. So are functions of an interface that is
 //! exported under a plain name, because nobody could say whose they are.
+//!
+//! An import whose [`Extern::interface`] is none is one that no policy can name.
 
 mod binary;
 mod error;
@@ -142,7 +144,9 @@ impl Offer {
         }
         let full_name = format!("{}#{function}", export.unwrap_or_default());
         let operation = if export.is_some() && interface.is_none() {
-            Err(Refused::Skip("is in an interface without a package"))
+            Err(Refused::Skip(
+                "is in an interface whose name is not `namespace:package/interface` in lower case",
+            ))
         } else if function.starts_with('[') {
             Err(Refused::HANDLE)
         } else {

@@ -4,7 +4,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::indexing_slicing,
     clippy::needless_pass_by_value,
     reason = "a test stops at the first thing that is not as expected"
 )]
@@ -165,14 +164,15 @@ fn reads_maps() {
 
 #[test]
 fn reads_records_with_every_field_known() {
-    let person = || record([("name", plain("string")), ("age", option(plain("u8")))]);
+    // The fields are in the order of the alphabet because serde_json may be built to keep it or to sort.
+    let person = || record([("age", option(plain("u8"))), ("name", plain("string"))]);
     check(person(), r#"{"name":"Ada","age":36}"#, r#"{"age":36,"name":"Ada"}"#);
     check(person(), r#"{"name":"Ada"}"#, r#"{"age":null,"name":"Ada"}"#);
     check(person(), r#"{"age":1}"#, "error: `name` is missing; it is string");
     check(
         person(),
         r#"{"name":"Ada","agee":1}"#,
-        "error: `agee` is not a member of record { name: string, age: option<u8> }",
+        "error: `agee` is not a member of record { age: option<u8>, name: string }",
     );
     check(person(), r#"{"name":1}"#, "error: at `/name`: expected string, found 1");
     check(

@@ -18,6 +18,9 @@
 //! | other `map` | array of `[key, value]` |
 //! | handles: resources, streams, futures, error contexts | refused: values cross, handles do not |
 //!
+//! The order of members in an object means nothing, and depends on how `serde_json` was built: whoever takes a
+//! digest of JSON sorts them first.
+//!
 //! `loong-inspect` derives JSON Schemas for the same mapping.
 
 mod from_json;
