@@ -75,8 +75,9 @@ impl<'a> Reader<'a> {
         names: &[&str],
         look_up: impl Fn(&str) -> Option<ComponentEntityType>,
     ) -> Result<Vec<Extern>, InspectError> {
-        let found = names.iter().filter_map(|name| Some((*name, look_up(name)?)));
-        found.map(|(name, entity)| self.named(name, entity)).collect()
+        let unknown =
+            || InspectError::Invalid { offset: 0, message: "an import or export without a type".to_owned() };
+        names.iter().map(|name| self.named(name, look_up(name).ok_or_else(unknown)?)).collect()
     }
 
     fn named(&mut self, name: &str, entity: ComponentEntityType) -> Result<Extern, InspectError> {

@@ -165,6 +165,22 @@ fn reads_imports_and_exports_of_every_kind_and_form() {
 }
 
 #[test]
+fn passes_over_what_a_component_inside_imports_and_exports() {
+    let contents = contents(
+        r#"(component
+            (import "f" (func $f))
+            (component (import "f" (func $f)) (import "g" (func)) (export "f" (func $f)) (export "h" (func $f)))
+            (export "f2" (func $f))
+        )"#,
+    );
+    let names = |externs: &[crate::Extern]| externs.iter().map(|e| e.name.clone()).collect::<Vec<_>>();
+    assert_eq!(
+        (names(&contents.imports), names(&contents.exports)),
+        (vec!["f".to_owned()], vec!["f2".to_owned()])
+    );
+}
+
+#[test]
 fn reads_a_package_of_wit_in_bytes() {
     let contents = contents(
         r#"(component

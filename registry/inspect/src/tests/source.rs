@@ -38,6 +38,7 @@ const WEATHER: &str = "
             longitude: f64,
             name: option<string>,
         }
+        /// Where something is.
         type location = place;
     }
 
@@ -119,7 +120,7 @@ fn check(name: &str, input: &Value, output: &Value) {
 
 fn place(required: &Value, names: &Value) -> Value {
     json!({
-        "description": "A place on earth.",
+        "description": "Where something is.",
         "type": "object",
         "properties": {
             "latitude": { "description": "Degrees north.", "type": ["number", "string"], "pattern": "^(NaN|-?Infinity)$" },
