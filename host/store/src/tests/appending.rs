@@ -172,12 +172,15 @@ fn a_full_disk_fails_every_append_until_the_log_is_opened_again() {
     assert_eq!(verified(&path), written + 10);
 }
 
+fn writer(path: &Path, bytes_max: Option<u64>) -> group::Writer {
+    let (connection, path) = connect::to_write(path, bytes_max).unwrap();
+    let head = record::tail(&connection).unwrap();
+    group::Writer { connection, path, queue: Arc::new(Queue::new()), head, flushing: false, failed: None }
+}
+
 #[test]
 fn a_group_is_written_whole_or_not_at_all() {
     let (_folder, path) = place();
-    let (connection, path) = connect::to_write(&path, Some(100 * 1024)).unwrap();
-    let head = record::tail(&connection).unwrap();
-    let queue = Arc::new(Queue::new());
     let mut answers = Vec::new();
     let group = (0..1000)
         .map(|n| {
@@ -186,20 +189,33 @@ fn a_group_is_written_whole_or_not_at_all() {
             Append { event: event(n), time_ms: n, durability: Durability::Written, reply: Some(reply) }
         })
         .collect();
-    let mut writer = group::Writer {
-        connection,
-        path: path.clone(),
-        queue: Arc::clone(&queue),
-        head,
-        flushing: false,
-        failed: None,
-    };
+    let mut writer = writer(&path, Some(100 * 1024));
     writer.append(group);
     for mut answer in answers {
         assert!(answer.try_recv().unwrap().is_err());
     }
-    assert!(queue.failure().is_some());
+    assert!(writer.queue.failure().is_some());
     assert_eq!(verified(&path), 0);
+}
+
+#[test]
+fn the_disk_is_flushed_for_a_group_in_which_one_asks_for_it() {
+    let (_folder, path) = place();
+    let mut writer = writer(&path, None);
+    let mut flushes = |group: &[Durability]| -> bool {
+        let group = group.iter().map(|&durability| Append { durability, ..queued(0) }).collect();
+        writer.append(group);
+        // 1 is NORMAL, 2 is FULL: only the second flushes at a commit.
+        let synchronous: u32 =
+            writer.connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
+        synchronous == 2
+    };
+    assert!(!flushes(&[Durability::Queued, Durability::Written]));
+    assert!(flushes(&[Durability::Queued, Durability::Durable, Durability::Written]));
+    assert!(flushes(&[Durability::Durable]));
+    assert!(!flushes(&[Durability::Written]));
+    drop(writer);
+    assert_eq!(verified(&path), 7);
 }
 
 #[test]
