@@ -104,6 +104,7 @@ codes! {
     ResultInvalid "result_invalid" Plugin "the plugin returned something that cannot cross to its caller";
     RootExpired "root_expired" Refused "the trust root is past its expiry";
     RootInvalid "root_invalid" Refused "the trust root is not valid";
+    SetupInvalid "setup_invalid" Request "something that Loong needs on this machine is missing or wrong";
     SignatureInvalid "signature_invalid" Refused "a signature does not fit the key and the statement";
     SignatureKeyExpired "signature_key_expired" Refused "the key that signed is past its expiry";
     SignatureKeyRevoked "signature_key_revoked" Refused "the key that signed was revoked";

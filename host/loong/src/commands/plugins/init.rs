@@ -1,0 +1,188 @@
+//! `loong plugins init`: a project that builds at once.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use loong_manifest::{Code, PluginId};
+use loong_trust::UNSIGNED_PUBLISHER;
+use serde_json::json;
+
+use super::template::{self, Kind};
+use crate::error::CommandError;
+use crate::ui::Ui;
+
+/// Start a component of your own
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  loong plugins init word-count                    a tool in ./word-count
+  loong plugins init daily-report --kind pack      a pack in ./daily-report
+  loong plugins init word-count --publisher acme tools/word-count
+
+The project needs Rust and nothing of Loong's sources: it holds copies of the WIT packages it uses.
+It also builds with `cargo build --release --target wasm32-wasip2` and with `cargo component build`.")]
+pub struct InitArgs {
+    /// Its name: lower-case letters, digits and single hyphens
+    name: String,
+    /// Where to put it; a new or an empty folder [default: ./NAME]
+    dir: Option<PathBuf>,
+    /// What kind of component it is
+    #[arg(long, default_value = "tool")]
+    kind: Kind,
+    /// Who publishes it: the part of its id before the colon
+    #[arg(long, default_value = "local")]
+    publisher: String,
+}
+
+/// Words of Rust, which modules of the project would be named by.
+const RUST_WORDS: [&str; 50] = [
+    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn", "else",
+    "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match",
+    "mod", "move", "mut", "override", "priv", "pub", "ref", "return", "self", "static", "struct", "super", "trait",
+    "true", "try", "type", "typeof", "unsafe", "unsized", "use", "virtual", "where", "while",
+];
+/// Names of crates that every project has already.
+const CRATES: [&str; 7] = ["alloc", "core", "proc-macro", "std", "test", "wit-bindgen", "yield"];
+
+pub(super) fn run(ui: &mut Ui, args: &InitArgs) -> Result<(), CommandError> {
+    let id = id_of(&args.publisher, &args.name)?;
+    let files = template::project(args.kind, &id);
+    check_wit(&files, &id)?;
+    let dir = args.dir.clone().unwrap_or_else(|| PathBuf::from(&args.name));
+    let made = check_empty(&dir)?;
+    if let Err(error) = write(&dir, &files) {
+        if made {
+            // Best effort: the error that is reported is the one that made it necessary.
+            let _ = std::fs::remove_dir_all(&dir);
+        }
+        return Err(error);
+    }
+    let component = format!("target/loong/{}.wasm", id.name());
+    let call = match args.kind {
+        Kind::Tool => format!("loong tools call {component} shorten '{{\"text\": \"one two three\", \"words-max\": 2}}'"),
+        Kind::Pack => format!("echo 'one two three' | loong run {component} --input -"),
+    };
+    let mut next = vec!["loong plugins build".to_owned(), format!("loong plugins check {component}"), call];
+    if dir != Path::new(".") {
+        next.insert(0, format!("cd {}", quoted(&dir.display().to_string())));
+    }
+    if ui.json() {
+        let names: Vec<&String> = files.keys().collect();
+        let value = json!({ "id": id, "kind": args.kind.as_str(), "dir": dir, "files": names, "next": next });
+        ui.document("loong.plugins.init/1", &value);
+        return Ok(());
+    }
+    ui.line(format!("made the {} `{id}` in {} ({} files)", args.kind.as_str(), dir.display(), files.len()));
+    ui.line("\nnext:");
+    for command in next {
+        ui.line(format!("  {command}"));
+    }
+    Ok(())
+}
+
+/// An id whose parts can also name a WIT package, a crate and a module.
+fn id_of(publisher: &str, name: &str) -> Result<PluginId, CommandError> {
+    let refused = |problem: String| {
+        CommandError::new(Code::CommandLineInvalid, problem).hint("for example `loong plugins init word-count --publisher acme`")
+    };
+    let id = PluginId::new(publisher, name).map_err(|error| refused(error.to_string()))?;
+    if [UNSIGNED_PUBLISHER, "wasi", "loong"].contains(&publisher) {
+        return Err(refused(format!("`{publisher}` is no publisher: the name has a meaning of its own")));
+    }
+    for word in [publisher, name] {
+        if RUST_WORDS.contains(&word) {
+            return Err(refused(format!("`{word}` is a word of Rust, so no module can be named by it")));
+        }
+    }
+    if CRATES.contains(&name) {
+        return Err(refused(format!("`{name}` is the name of a crate that the project needs")));
+    }
+    Ok(id)
+}
+
+/// Names may be good for an id and yet no names of WIT: its own words, or words that begin with a digit.
+fn check_wit(files: &BTreeMap<String, String>, id: &PluginId) -> Result<(), CommandError> {
+    let text = files.get("wit/world.wit").map(String::as_str).unwrap_or_default();
+    let mut map = wit_parser::SourceMap::default();
+    map.push_str("wit/world.wit", text);
+    map.parse().map(drop).map_err(|_| {
+        CommandError::new(Code::CommandLineInvalid, format!("`{id}` makes no names of WIT"))
+            .hint("every word of a name begins with a letter, and none is a word of WIT such as `list` or `world`")
+    })
+}
+
+/// Whether the folder has to be made; refuses one in which there is something.
+fn check_empty(dir: &Path) -> Result<bool, CommandError> {
+    match std::fs::read_dir(dir).map(|mut entries| entries.next().is_none()) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(CommandError::file(Code::FileUnwritable, "make a project in", dir, &error)),
+        Ok(true) => Ok(false),
+        Ok(false) => Err(CommandError::new(Code::FileUnwritable, format!("the folder `{}` is not empty", dir.display()))
+            .hint("name another folder: `loong plugins init NAME DIR`")),
+    }
+}
+
+fn write(dir: &Path, files: &BTreeMap<String, String>) -> Result<(), CommandError> {
+    for (name, text) in files {
+        let path = dir.join(name);
+        let failed = |error: std::io::Error| CommandError::file(Code::FileUnwritable, "write", &path, &error);
+        std::fs::create_dir_all(path.parent().unwrap_or(dir)).map_err(failed)?;
+        std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
+            .map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// A text as one word of a shell.
+fn quoted(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
+    if text.bytes().all(plain) && !text.starts_with('-') { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(publisher: &str, name: &str, expected: &str) {
+        let made = id_of(publisher, name).and_then(|id| {
+            check_wit(&template::project(Kind::Tool, &id), &id)?;
+            check_wit(&template::project(Kind::Pack, &id), &id).map(|()| id.to_string())
+        });
+        assert_eq!(made.unwrap_or_else(|error| error.headline), expected);
+    }
+
+    #[test]
+    fn takes_names_that_are_good_everywhere() {
+        check("local", "word-count", "local:word-count");
+        check("core", "sha256", "core:sha256");
+    }
+
+    #[test]
+    fn refuses_names_that_mean_something_already() {
+        check("loong", "x", "`loong` is no publisher: the name has a meaning of its own");
+        check("unsigned", "x", "`unsigned` is no publisher: the name has a meaning of its own");
+        check("local", "match", "`match` is a word of Rust, so no module can be named by it");
+        check("local", "core", "`core` is the name of a crate that the project needs");
+        check("local", "list", "`local:list` makes no names of WIT");
+        check("local", "plugin", "`local:plugin` makes no names of WIT");
+    }
+
+    #[test]
+    fn refuses_names_that_are_no_ids() {
+        const FORM: &str = "is not a plugin id (`publisher:name`, lower-case letters, digits and single hyphens)";
+        check("local", "Word", &format!("`local:Word` {FORM}"));
+        check("local", "../x", &format!("`local:../x` {FORM}"));
+        check("", "x", &format!("`:x` {FORM}"));
+    }
+
+    #[test]
+    fn quotes_what_a_shell_would_take_apart() {
+        assert_eq!(quoted("a/b-c.d"), "a/b-c.d");
+        assert_eq!(quoted("it's here"), "'it'\\''s here'");
+    }
+}

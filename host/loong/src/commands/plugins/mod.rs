@@ -1,0 +1,114 @@
+//! `loong plugins`: make, build, check, sign and look at components. Nothing here runs one.
+
+mod build;
+mod check;
+mod check_list;
+mod init;
+mod info;
+mod list;
+mod project;
+mod sign;
+mod template;
+
+use std::path::{Path, PathBuf};
+
+use loong_policy::{Offer, PolicySet};
+use loong_trust::Verified;
+
+use crate::error::CommandError;
+use crate::host::{self, LoadArgs};
+use crate::places::Places;
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+/// Largest component that is read, in bytes: the most that any tier allows.
+const BYTES_MAX: u64 = 128 << 20;
+
+/// Make, build, check, sign and look at components
+#[derive(clap::Subcommand)]
+pub enum PluginsCommand {
+    Init(init::InitArgs),
+    Build(build::BuildArgs),
+    Check(check::CheckArgs),
+    Sign(sign::SignArgs),
+    List(list::ListArgs),
+    Info(info::InfoArgs),
+}
+
+pub fn run(ui: &mut Ui, places: &Places, command: PluginsCommand) -> Result<(), CommandError> {
+    match command {
+        PluginsCommand::Init(args) => init::run(ui, &args),
+        PluginsCommand::Build(args) => build::run(ui, &args),
+        PluginsCommand::Check(args) => check::run(ui, places, &args),
+        PluginsCommand::Sign(args) => sign::run(ui, places, &args),
+        PluginsCommand::List(args) => list::run(ui, places, &args),
+        PluginsCommand::Info(args) => info::run(ui, places, &args),
+    }
+}
+
+/// Options that decide what a component would be granted; the same that `loong run` has
+#[derive(clap::Args, Clone)]
+struct GrantArgs {
+    /// Policies to decide by: `default`, `balanced`, `strict`, `ci`, or a folder of .cedar files
+    #[arg(long, value_name = "POLICY")]
+    policy: Option<String>,
+    /// The folder that the component would see as `/workspace`
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    workspace: PathBuf,
+    /// As if components might change files in the workspace
+    #[arg(long)]
+    allow_write: bool,
+    /// As if another folder were offered, read-only; add `:rw` to let components change it (may be repeated)
+    #[arg(long, value_name = "NAME=DIR[:rw]")]
+    allow_dir: Vec<String>,
+    /// As if a person said yes to a capability (may be repeated)
+    #[arg(long, value_name = "CAPABILITY")]
+    allow: Vec<String>,
+}
+
+impl GrantArgs {
+    /// The policies in force, and what the operator offers to the component.
+    fn read(&self, places: &Places, component: &Verified) -> Result<(PolicySet, Offer), CommandError> {
+        let settings = Settings::read(&places.settings())?;
+        let policy = host::policy(self.policy.as_deref(), &settings, places)?;
+        let load = LoadArgs {
+            workspace: self.workspace.clone(),
+            allow_write: self.allow_write,
+            allow_dir: self.allow_dir.clone(),
+            allow: self.allow.clone(),
+            ..LoadArgs::default()
+        };
+        Ok((policy, load.offer(&settings, component)?))
+    }
+}
+
+/// What a component without a manifest is named by.
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// How many bytes, as a person reads it.
+fn bytes_text(bytes: u64) -> String {
+    match bytes {
+        0..1_024 => format!("{bytes} bytes"),
+        1_024..1_048_576 => format!("{} KiB", bytes.div_ceil(1_024)),
+        _ => format!("{}.{} MiB", bytes / 1_048_576, bytes % 1_048_576 * 10 / 1_048_576),
+    }
+}
+
+/// A word for one, another for every other number.
+pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes_text;
+
+    #[test]
+    fn bytes_are_rounded_for_people() {
+        assert_eq!(bytes_text(1_023), "1023 bytes");
+        assert_eq!(bytes_text(1_025), "2 KiB");
+        assert_eq!(bytes_text(3 << 19), "1.5 MiB");
+    }
+}
