@@ -477,3 +477,6 @@ impl DecisionFacts {
         self.event
     }
 }
+
+#[cfg(test)]
+mod tests;
