@@ -312,10 +312,12 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
             Job { plugin: callee, operation: operation.name, arguments: call.arguments, deadline, nested };
         let mut finished = self.executor.execute(job).await;
         finished.usage.duration_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        open.ended = true;
         let event = open.event(finished.result.as_ref().err().map(Fault::code), finished.usage);
-        // The outcome of a high-risk call is as durable as its decision.
-        self.append(event, durability).await?;
+        // The outcome of a high-risk call is as durable as its decision. A failed append is remembered by the
+        // ledger; only one that was dropped while it waited is made up for.
+        let appended = self.append(event, durability).await;
+        open.ended = true;
+        appended?;
         finished.result
     }
 

@@ -1,2 +1,105 @@
-//! placeholder
-fn main() {}
+//! `loong`: the command line. One file per command; this one lists them.
+
+#![allow(unreachable_pub, reason = "a program has no public interface; `pub` marks what its modules share")]
+
+mod commands;
+mod error;
+mod host;
+mod locate;
+mod places;
+#[cfg(test)]
+mod schema_test;
+mod settings;
+mod ui;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::places::Places;
+use crate::ui::Ui;
+
+/// Run AI agents that are made of signed WebAssembly components
+#[derive(Parser)]
+#[command(
+    name = "loong",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true,
+    arg_required_else_help = true
+)]
+#[command(after_help = "\
+Examples:
+  loong run pack.wasm                       run a pack, or any wasi:cli command, under policy
+  loong run pack.wasm --dry-run             show what it would be linked with and granted
+  loong tools call tool.wasm greet '{\"name\": \"Ada\"}'
+  loong plugins init my-tool --kind tool    start a component of your own
+  loong audit recent                        what happened, and who decided it
+
+Exit codes:
+  0 done · 1 the request is wrong · 2 the command line is wrong · 3 refused by policy or trust
+  4 the plugin failed · 5 a person must approve first · 70 a fault of the host itself")]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: commands::Command,
+}
+
+/// Options of every command
+#[derive(clap::Args, Clone)]
+struct Global {
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    /// Show what plugins log, and more of what happens
+    #[arg(long, short, global = true)]
+    verbose: bool,
+    /// Show nothing on standard error but errors
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: ui::Color,
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let mut ui = Ui::new(&cli.global);
+    let ended = Places::from_environment().and_then(|places| commands::run(cli.command, &mut ui, &places));
+    match ended {
+        Ok(()) => ui.finish(),
+        Err(error) => {
+            ui.error(&error);
+            ExitCode::from(error.code.blame().exit_code())
+        }
+    }
+}
+
+/// Help and version are answers; everything else that clap says is a wrong command line.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Nothing can be done about a closed terminal.
+    let _ = error.print();
+    if error.use_stderr() {
+        ExitCode::from(loong_manifest::Blame::CommandLine.exit_code())
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// The command line's own description, for completions and for tests of the help.
+fn description() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::description().debug_assert();
+    }
+}

@@ -8,17 +8,24 @@ use loong_trust::TrustRoot;
 #[track_caller]
 fn check(name: &str, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../registry/schema").join(name);
-    #[expect(clippy::disallowed_methods, reason = "a test is told by its environment to rewrite what it expects")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test is told by its environment to rewrite what it expects"
+    )]
     let bless = std::env::var_os("BLESS").is_some();
     if bless {
         std::fs::write(&path, expected).unwrap();
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == expected, "registry/schema/{name} is not what the types say; rewrite it with `BLESS=1 cargo test -p loong schema`");
+    assert!(
+        found == expected,
+        "registry/schema/{name} is not what the types say; rewrite it with `BLESS=1 cargo test -p loong schema`"
+    );
 }
 
 fn schema<T: schemars::JsonSchema>(title: &str) -> String {
-    let mut schema = schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
+    let mut schema =
+        schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
     schema.insert("title".to_owned(), title.into());
     format!("{}\n", serde_json::to_string_pretty(&schema).unwrap())
 }

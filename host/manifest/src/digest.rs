@@ -28,7 +28,8 @@ impl Digest {
 
     /// 64 lower-case hexadecimal digits without a prefix, as in-toto statements carry them.
     pub fn to_hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or_default();
+        self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
     }
 
     /// Reads exactly 64 lower-case hexadecimal digits.

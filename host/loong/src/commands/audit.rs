@@ -19,8 +19,16 @@ const FOLLOW_PAUSE: Duration = Duration::from_millis(200);
 /// Most records that are read at once while a log is followed.
 const FOLLOW_RECORDS_MAX: u32 = 1_000;
 /// Every kind of event, as it is recorded.
-const KINDS: [&str; 8] =
-    ["run_started", "run_finished", "plugin_loaded", "plugin_refused", "token_issued", "decision", "call_finished", "effect"];
+const KINDS: [&str; 8] = [
+    "run_started",
+    "run_finished",
+    "plugin_loaded",
+    "plugin_refused",
+    "token_issued",
+    "decision",
+    "call_finished",
+    "effect",
+];
 /// Digits of a run's name that a person is shown.
 const RUN_DIGITS: usize = 8;
 
@@ -104,7 +112,11 @@ pub fn run(ui: &mut Ui, places: &Places, command: AuditCommand) -> Result<(), Co
 }
 
 fn code(text: &str) -> Result<Code, String> {
-    Code::ALL.iter().copied().find(|code| code.as_str() == text).ok_or_else(|| "not one of the codes of registry/schema/codes.md".to_owned())
+    Code::ALL
+        .iter()
+        .copied()
+        .find(|code| code.as_str() == text)
+        .ok_or_else(|| "not one of the codes of registry/schema/codes.md".to_owned())
 }
 
 fn recent(ui: &mut Ui, database: &Path, args: &RecentArgs) -> Result<(), CommandError> {
@@ -138,7 +150,10 @@ fn recent(ui: &mut Ui, database: &Path, args: &RecentArgs) -> Result<(), Command
         return Ok(());
     }
     if ui.json() {
-        ui.document("loong.audit.records/1", &json!({ "records": records.iter().map(document).collect::<Vec<_>>() }));
+        ui.document(
+            "loong.audit.records/1",
+            &json!({ "records": records.iter().map(document).collect::<Vec<_>>() }),
+        );
     } else if records.is_empty() {
         ui.note(if reader.is_some() { "no record is like that" } else { "nothing recorded yet" });
     } else {
@@ -197,14 +212,25 @@ fn time_ms(text: &str, now_ms: u64) -> Result<u64, CommandError> {
 
 /// The one run whose name begins so.
 fn run_named(reader: &AuditReader, start: &str) -> Result<String, CommandError> {
-    let filter = AuditFilter { kind: Some("run_started".into()), contains: Some(start.to_owned()), ..AuditFilter::any(1_000) };
+    let filter = AuditFilter {
+        kind: Some("run_started".into()),
+        contains: Some(start.to_owned()),
+        ..AuditFilter::any(1_000)
+    };
     let records = reader.recent(&filter)?;
-    let mut runs: Vec<&str> = records.iter().filter_map(|record| record.event.run()).filter(|run| run.starts_with(start)).collect();
+    let mut runs: Vec<&str> =
+        records.iter().filter_map(|record| record.event.run()).filter(|run| run.starts_with(start)).collect();
     match (runs.pop(), runs.as_slice()) {
         (Some(run), []) => Ok(run.to_owned()),
-        (Some(_), _) => Err(CommandError::new(Code::CommandLineInvalid, format!("more than one run begins with `{start}`")).hint("give more of its digits")),
-        (None, _) => Err(CommandError::new(Code::CommandLineInvalid, format!("no run begins with `{start}`"))
-            .hint("`loong audit recent --kind run_started` lists the runs")),
+        (Some(_), _) => Err(CommandError::new(
+            Code::CommandLineInvalid,
+            format!("more than one run begins with `{start}`"),
+        )
+        .hint("give more of its digits")),
+        (None, _) => {
+            Err(CommandError::new(Code::CommandLineInvalid, format!("no run begins with `{start}`"))
+                .hint("`loong audit recent --kind run_started` lists the runs"))
+        }
     }
 }
 
@@ -247,17 +273,34 @@ fn cells(record: &Record) -> [String; 6] {
     let event = &record.event;
     let (what, outcome, code) = match event {
         Event::RunStarted { request, .. } => (request.clone(), String::new(), None),
-        Event::RunFinished { calls, denied, code, .. } => (format!("{calls} calls, {denied} denied"), ended(*code), *code),
-        Event::PluginLoaded { plugin, version, tier, grants, .. } => {
-            (format!("{plugin} {version} {tier}, granted: {}", if grants.is_empty() { "nothing".to_owned() } else { grants.join(", ") }), "loaded".into(), None)
+        Event::RunFinished { calls, denied, code, .. } => (
+            format!("{calls} {}, {denied} denied", if *calls == 1 { "call" } else { "calls" }),
+            ended(*code),
+            *code,
+        ),
+        Event::PluginLoaded { plugin, version, tier, grants, .. } => (
+            format!(
+                "{plugin} {version} {tier}, granted: {}",
+                if grants.is_empty() { "nothing".to_owned() } else { grants.join(", ") }
+            ),
+            "loaded".into(),
+            None,
+        ),
+        Event::PluginRefused { plugin, code, reason, .. } => {
+            (format!("{plugin}: {reason}"), "refused".into(), Some(*code))
         }
-        Event::PluginRefused { plugin, code, reason, .. } => (format!("{plugin}: {reason}"), "refused".into(), Some(*code)),
         Event::TokenIssued { holder, .. } => (format!("for {holder}"), String::new(), None),
-        Event::Decision { caller, operation, outcome, code, .. } => (format!("{caller} → {operation}"), decided(*outcome).into(), *code),
-        Event::CallFinished { operation, code, usage, .. } => {
-            (format!("{operation} ({}.{:03} ms)", usage.duration_us / 1_000, usage.duration_us % 1_000), ended(*code), *code)
+        Event::Decision { caller, operation, outcome, code, .. } => {
+            (format!("{caller} → {operation}"), decided(*outcome).into(), *code)
         }
-        Event::Effect { plugin, capability, target, outcome, code, .. } => (format!("{plugin} {capability}: {target}"), decided(*outcome).into(), *code),
+        Event::CallFinished { operation, code, usage, .. } => (
+            format!("{operation} ({}.{:03} ms)", usage.duration_us / 1_000, usage.duration_us % 1_000),
+            ended(*code),
+            *code,
+        ),
+        Event::Effect { plugin, capability, target, outcome, code, .. } => {
+            (format!("{plugin} {capability}: {target}"), decided(*outcome).into(), *code)
+        }
     };
     let run = event.run().unwrap_or_default().chars().take(RUN_DIGITS).collect();
     let code = code.map(|code| format!("[{code}]")).unwrap_or_default();
@@ -299,10 +342,13 @@ fn verify(ui: &mut Ui, database: &Path) -> Result<(), CommandError> {
                 let value = json!({ "ok": false, "path": database, "first_bad_record": broken.index, "problem": broken.damage.to_string() });
                 ui.document("loong.audit.verify/1", &value);
             }
-            Err(CommandError::new(Code::AuditBroken, format!("the audit log is not as it was written, from record {} on", broken.index))
-                .detail(broken.to_string())
-                .detail(format!("in `{}`", database.display()))
-                .hint("keep the file as evidence; move it away to begin a new log"))
+            Err(CommandError::new(
+                Code::AuditBroken,
+                format!("the audit log is not as it was written, from record {} on", broken.index),
+            )
+            .detail(broken.to_string())
+            .detail(format!("in `{}`", database.display()))
+            .hint("keep the file as evidence; move it away to begin a new log"))
         }
         Err(VerifyError::Unreadable(error)) => Err(error.into()),
     }
@@ -315,7 +361,8 @@ mod tests {
     #[test]
     fn reads_times_as_people_write_them() {
         let now_ms = 1_800_000_000_000;
-        let check = |text: &str, expected: Option<u64>| assert_eq!(time_ms(text, now_ms).ok(), expected, "{text}");
+        let check =
+            |text: &str, expected: Option<u64>| assert_eq!(time_ms(text, now_ms).ok(), expected, "{text}");
         check("90s", Some(now_ms - 90_000));
         check("7d", Some(now_ms - 7 * 86_400_000));
         check("2026-01-01", Some(1_767_225_600_000));
@@ -334,7 +381,10 @@ mod tests {
         let event = Event::RunStarted { run: run(), request: "a\u{1b}b".into(), policy: digest };
         assert!(KINDS.contains(&event.kind().0));
         let record = Record { index: 0, time_ms: 1_767_225_600_007, event, hash: digest };
-        assert_eq!(cells(&record), ["2026-01-01T00:00:00.007Z", "run_started", "01234567", "a\\u{1b}b", "", ""]);
+        assert_eq!(
+            cells(&record),
+            ["2026-01-01T00:00:00.007Z", "run_started", "01234567", "a\\u{1b}b", "", ""]
+        );
         let event = Event::Effect {
             run: run(),
             call: "c".into(),

@@ -78,7 +78,10 @@ impl Check {
 /// Runs the command.
 pub fn run(ui: &mut Ui, places: &Places, _args: &DoctorArgs) -> Result<(), CommandError> {
     let mut checks = vec![Check::ok("version", concat!("loong ", env!("CARGO_PKG_VERSION")))];
-    checks.extend([("config", &places.config), ("data", &places.data), ("cache", &places.cache)].map(|(name, path)| folder(name, path)));
+    checks.extend(
+        [("config", &places.config), ("data", &places.data), ("cache", &places.cache)]
+            .map(|(name, path)| folder(name, path)),
+    );
     checks.push(room(&places.data));
     checks.extend(keys(places));
     checks.push(trust_root(places, host::now_ms() / 1_000));
@@ -99,13 +102,18 @@ pub fn run(ui: &mut Ui, places: &Places, _args: &DoctorArgs) -> Result<(), Comma
                 Status::Bad => "bad",
             };
             rows.push(vec![status.to_owned(), check.name.to_owned(), check.found.clone()]);
-            rows.extend(check.hint.as_ref().map(|hint| vec![String::new(), String::new(), format!("→ {hint}")]));
+            rows.extend(
+                check.hint.as_ref().map(|hint| vec![String::new(), String::new(), format!("→ {hint}")]),
+            );
         }
         ui.table(0, &rows);
     }
     let Some(first) = bad.first() else { return Ok(()) };
-    let error = CommandError::new(Code::SetupInvalid, format!("{} is bad", super::plugins::counted(bad.len(), "check", "checks")))
-        .detail(format!("{}: {}", first.name, first.found));
+    let error = CommandError::new(
+        Code::SetupInvalid,
+        format!("{} is bad", super::plugins::counted(bad.len(), "check", "checks")),
+    )
+    .detail(format!("{}: {}", first.name, first.found));
     Err(match &first.hint {
         Some(hint) => error.hint(hint.clone()),
         None => error,
@@ -115,13 +123,19 @@ pub fn run(ui: &mut Ui, places: &Places, _args: &DoctorArgs) -> Result<(), Comma
 fn folder(name: &'static str, path: &Path) -> Check {
     let shown = path.display();
     match std::fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Check::ok(name, format!("{shown} (not there yet)")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Check::ok(name, format!("{shown} (not there yet)"))
+        }
         Err(error) => Check::bad(name, format!("{shown}: {error}"), "make it a folder of your own"),
-        Ok(facts) if !facts.is_dir() => Check::bad(name, format!("{shown} is no folder"), "move the file away"),
+        Ok(facts) if !facts.is_dir() => {
+            Check::bad(name, format!("{shown} is no folder"), "move the file away")
+        }
         Ok(facts) => match facts.permissions().mode() & 0o777 {
-            mode if mode & 0o022 != 0 => {
-                Check::bad(name, format!("{shown} can be changed by others (mode {mode:04o})"), format!("chmod 700 {shown}"))
-            }
+            mode if mode & 0o022 != 0 => Check::bad(
+                name,
+                format!("{shown} can be changed by others (mode {mode:04o})"),
+                format!("chmod 700 {shown}"),
+            ),
             mode => Check::ok(name, format!("{shown} (mode {mode:04o})")),
         },
     }
@@ -131,11 +145,16 @@ fn folder(name: &'static str, path: &Path) -> Check {
 fn room(data: &Path) -> Check {
     let there = data.ancestors().find(|folder| folder.exists()).unwrap_or(data);
     match rustix::fs::statvfs(there) {
-        Err(error) => Check::bad("disk", format!("{}: {error}", there.display()), "make the data folder one that can be used"),
+        Err(error) => Check::bad(
+            "disk",
+            format!("{}: {error}", there.display()),
+            "make the data folder one that can be used",
+        ),
         Ok(facts) => {
             let free = facts.f_bavail.saturating_mul(facts.f_frsize);
             let found = format!("{} MiB free for the audit log", free >> 20);
-            let hint = "make room on the disk that holds the data folder; nothing runs without its audit trail";
+            let hint =
+                "make room on the disk that holds the data folder; nothing runs without its audit trail";
             match free {
                 0..ROOM_BYTES_MIN => Check::bad("disk", found, hint),
                 ROOM_BYTES_MIN..ROOM_BYTES_LOW => Check::note("disk", found, hint),
@@ -169,11 +188,24 @@ fn trust_root(places: &Places, now_unix_s: u64) -> Check {
     };
     let usable = root.keys().iter().filter(|key| root.revocation(&key.key_id).is_none()).count();
     if usable == 0 {
-        return Check::note("trust root", "it names no key, so every component is unverified", "loong registry keys generate");
+        return Check::note(
+            "trust root",
+            "it names no key, so every component is unverified",
+            "loong registry keys generate",
+        );
     }
-    let found = format!("version {}, {}, expires {}", root.version(), super::plugins::counted(usable, "key", "keys"), root.expires());
+    let found = format!(
+        "version {}, {}, expires {}",
+        root.version(),
+        super::plugins::counted(usable, "key", "keys"),
+        root.expires()
+    );
     if root.expires() <= UtcTime::from_unix_s(now_unix_s) {
-        return Check::bad("trust root", format!("{found}: it has expired"), "every signed component is refused; get or make a new trust root");
+        return Check::bad(
+            "trust root",
+            format!("{found}: it has expired"),
+            "every signed component is refused; get or make a new trust root",
+        );
     }
     if root.expires() <= UtcTime::from_unix_s(now_unix_s + EXPIRY_SOON_S) {
         return Check::note("trust root", found, "get or make a new trust root before it expires");
@@ -187,10 +219,16 @@ fn settings_and_policy(places: &Places) -> Vec<Check> {
         Err(error) => return vec![Check::failed("settings", error)],
     };
     let policy = match host::policy(None, &settings, places) {
-        Ok(_) => Check::ok("policy", format!("`{}` can be used", settings.policy.as_deref().unwrap_or("default"))),
+        Ok(_) => {
+            Check::ok("policy", format!("`{}` can be used", settings.policy.as_deref().unwrap_or("default")))
+        }
         Err(error) => Check::failed("policy", error),
     };
-    let found = if places.settings().exists() { places.settings().display().to_string() } else { "none, so all are the usual ones".to_owned() };
+    let found = if places.settings().exists() {
+        places.settings().display().to_string()
+    } else {
+        "none, so all are the usual ones".to_owned()
+    };
     vec![Check::ok("settings", found), policy]
 }
 
@@ -207,10 +245,14 @@ fn audit(ui: &Ui, database: &Path) -> Check {
     });
     spinner.finish_and_clear();
     match verified {
-        Ok(verified) => Check::ok("audit log", format!("{} records, head {}", verified.records, verified.head.short())),
-        Err(VerifyError::Broken(broken)) => {
-            Check::bad("audit log", format!("it was changed: {broken}"), "keep the file as evidence; move it away to begin a new log")
+        Ok(verified) => {
+            Check::ok("audit log", format!("{} records, head {}", verified.records, verified.head.short()))
         }
+        Err(VerifyError::Broken(broken)) => Check::bad(
+            "audit log",
+            format!("it was changed: {broken}"),
+            "keep the file as evidence; move it away to begin a new log",
+        ),
         Err(VerifyError::Unreadable(error)) => Check::failed("audit log", error.into()),
     }
 }
@@ -235,10 +277,16 @@ fn compiler() -> Check {
         child.wait_with_output()
     };
     match run() {
-        Ok(output) if output.status.success() && !output.stdout.is_empty() => Check::ok("compiler", path.display().to_string()),
+        Ok(output) if output.status.success() && !output.stdout.is_empty() => {
+            Check::ok("compiler", path.display().to_string())
+        }
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr);
-            Check::bad("compiler", format!("{} does not compile: {} {}", path.display(), output.status, said.trim()), HINT)
+            Check::bad(
+                "compiler",
+                format!("{} does not compile: {} {}", path.display(), output.status, said.trim()),
+                HINT,
+            )
         }
         Err(error) => Check::bad("compiler", format!("{} cannot be run: {error}", path.display()), HINT),
     }
@@ -246,18 +294,33 @@ fn compiler() -> Check {
 
 /// What an author of components needs; nobody else does.
 fn target(name: &'static str) -> Check {
-    let output = Command::new("rustc").args(["--print", "target-libdir", "--target", name]).stderr(Stdio::null()).output();
+    let output = Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", name])
+        .stderr(Stdio::null())
+        .output();
     match output {
-        Err(_) => Check::note(name, "Rust is not installed", "only needed to build components: https://rustup.rs"),
-        Ok(output) if Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir() => Check::ok(name, "Rust can build for it"),
-        Ok(_) => Check::note(name, "Rust cannot build for it", format!("only needed to build components: rustup target add {name}")),
+        Err(_) => {
+            Check::note(name, "Rust is not installed", "only needed to build components: https://rustup.rs")
+        }
+        Ok(output) if Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir() => {
+            Check::ok(name, "Rust can build for it")
+        }
+        Ok(_) => Check::note(
+            name,
+            "Rust cannot build for it",
+            format!("only needed to build components: rustup target add {name}"),
+        ),
     }
 }
 
 fn git() -> Check {
     match Command::new("git").arg("--version").stderr(Stdio::null()).output() {
-        Ok(output) if output.status.success() => Check::ok("git", String::from_utf8_lossy(&output.stdout).trim()),
-        _ => Check::note("git", "it cannot be run", "components that read the history of a repository need it"),
+        Ok(output) if output.status.success() => {
+            Check::ok("git", String::from_utf8_lossy(&output.stdout).trim())
+        }
+        _ => {
+            Check::note("git", "it cannot be run", "components that read the history of a repository need it")
+        }
     }
 }
 
@@ -267,7 +330,11 @@ fn kernel() -> Option<Check> {
     let maps: u64 = std::str::from_utf8(&text).ok()?.trim().parse().ok()?;
     let found = format!("vm.max_map_count is {maps}");
     Some(if maps < MAPS_MIN {
-        Check::note("kernel", found, format!("few instances fit into one process: sysctl vm.max_map_count={MAPS_MIN}"))
+        Check::note(
+            "kernel",
+            found,
+            format!("few instances fit into one process: sysctl vm.max_map_count={MAPS_MIN}"),
+        )
     } else {
         Check::ok("kernel", found)
     })

@@ -78,7 +78,8 @@ fn check(ui: &mut Ui, places: &Places, args: &CheckArgs) -> Result<(), CommandEr
             Err(error) => findings.extend(std::iter::once(error.first).chain(error.more)),
         }
     }
-    let errors: Vec<&Finding> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    let errors: Vec<&Finding> =
+        findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
     let files: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
     if ui.json() {
         let value = json!({ "policy": name, "ok": errors.is_empty(), "files": files, "digest": digest, "findings": findings });
@@ -96,9 +97,15 @@ fn check(ui: &mut Ui, places: &Places, args: &CheckArgs) -> Result<(), CommandEr
     }
     match errors.first() {
         None => Ok(()),
-        Some(first) => Err(CommandError::new(Code::PolicyInvalid, format!("the policies `{name}` cannot be used: {} found", super::plugins::counted(errors.len(), "mistake", "mistakes")))
-            .detail(first.to_string())
-            .hint("nothing is allowed until all of them are mended")),
+        Some(first) => Err(CommandError::new(
+            Code::PolicyInvalid,
+            format!(
+                "the policies `{name}` cannot be used: {} found",
+                super::plugins::counted(errors.len(), "mistake", "mistakes")
+            ),
+        )
+        .detail(first.to_string())
+        .hint("nothing is allowed until all of them are mended")),
     }
 }
 
@@ -123,19 +130,29 @@ fn explain_in(ui: &mut Ui, host: &Host, session: &Session, args: &ExplainArgs) -
         let entry = entry.ok_or_else(|| unknown(&args.operation))?;
         host.load(ui, &entry.path, session)?;
     }
+    let mut operation = args.operation.clone();
     for file in &args.files {
-        host.load(ui, file, session)?;
+        let plugin = host.load(ui, file, session)?;
+        // Within one component the bare name of a function is enough.
+        let mut named = plugin.operations.iter().filter(|offered| offered.name.function == args.operation);
+        if let (Some(only), None) = (named.next(), named.next()) {
+            operation = only.name.to_string();
+        }
     }
-    let (callee, offered, mut facts) = host.kernel().preview(&args.operation).map_err(|error| match error {
+    let (callee, offered, mut facts) = host.kernel().preview(&operation).map_err(|error| match error {
         ResolveError::Unknown => unknown(&args.operation),
         ResolveError::Ambiguous(names) => names.into_iter().fold(
-            CommandError::new(Code::OperationAmbiguous, format!("`{}` could be more than one operation", args.operation)),
+            CommandError::new(
+                Code::OperationAmbiguous,
+                format!("`{}` could be more than one operation", args.operation),
+            ),
             CommandError::detail,
         ),
     })?;
     let caller = args.caller.as_ref().map(|id| caller(ui, host, session, id)).transpose()?;
     if let Some(caller) = &caller {
-        facts.caller = Principal::Component { plugin: caller.id.clone(), digest: caller.digest, tier: caller.tier };
+        facts.caller =
+            Principal::Component { plugin: caller.id.clone(), digest: caller.digest, tier: caller.tier };
         facts.depth = 1;
     }
     let granted = caller.as_ref().map(|caller| caller.grants.operation(&offered.name));
@@ -152,10 +169,17 @@ fn explain_in(ui: &mut Ui, host: &Host, session: &Session, args: &ExplainArgs) -
     ui.line(format!("{caller_name} → {}", offered.name));
     let mut rows = vec![("offered by".to_owned(), described(&callee, &facts))];
     if let Some(granted) = granted {
-        let text = if granted { "its grants cover the operation" } else { "its grants do not cover the operation, so the call is refused before policies are asked" };
+        let text = if granted {
+            "its grants cover the operation"
+        } else {
+            "its grants do not cover the operation, so the call is refused before policies are asked"
+        };
         rows.push(("caller".to_owned(), text.to_owned()));
     }
-    rows.push(("verdict".to_owned(), format!("{}: {}", explanation.decision.verdict.as_str(), explanation.decision.reason)));
+    rows.push((
+        "verdict".to_owned(),
+        format!("{}: {}", explanation.decision.verdict.as_str(), explanation.decision.reason),
+    ));
     rows.push(("as it is".to_owned(), answer_text(&explanation.now)));
     rows.push(("if approved".to_owned(), answer_text(&explanation.approved)));
     rows.extend(explanation.changes.iter().map(|change| ("would be".to_owned(), change.to_string())));
@@ -170,7 +194,12 @@ fn unknown(operation: &str) -> CommandError {
 }
 
 /// The plugin that would call: a loaded one, or one on the plugin path.
-fn caller(ui: &Ui, host: &Host, session: &Session, id: &PluginId) -> Result<Arc<Active<Plugin>>, CommandError> {
+fn caller(
+    ui: &Ui,
+    host: &Host,
+    session: &Session,
+    id: &PluginId,
+) -> Result<Arc<Active<Plugin>>, CommandError> {
     if let Some(caller) = host.kernel().catalog().plugin(id) {
         return Ok(Arc::clone(caller));
     }

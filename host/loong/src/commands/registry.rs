@@ -118,7 +118,8 @@ pub(super) fn read_key(places: &Places, name: &str) -> Result<SigningKey, Comman
             .detail(format!("looked for `{}`", path.display()))
             .hint("make one with `loong registry keys generate`"));
     }
-    SigningKey::read_file(&path).map_err(|error| CommandError::from(error).detail(format!("in `{}`", path.display())))
+    SigningKey::read_file(&path)
+        .map_err(|error| CommandError::from(error).detail(format!("in `{}`", path.display())))
 }
 
 fn generate(ui: &mut Ui, places: &Places, args: &GenerateArgs) -> Result<(), CommandError> {
@@ -129,8 +130,11 @@ fn generate(ui: &mut Ui, places: &Places, args: &GenerateArgs) -> Result<(), Com
     let mut publishers: Vec<&str> = Vec::new();
     for publisher in &args.publisher {
         if PluginId::new(publisher, "any").is_err() || publisher == UNSIGNED_PUBLISHER {
-            return Err(CommandError::new(Code::CommandLineInvalid, format!("`{publisher}` is no publisher that a key can sign for"))
-                .hint("a publisher has lower-case letters, digits and single hyphens"));
+            return Err(CommandError::new(
+                Code::CommandLineInvalid,
+                format!("`{publisher}` is no publisher that a key can sign for"),
+            )
+            .hint("a publisher has lower-case letters, digits and single hyphens"));
         }
         if !publishers.contains(&publisher.as_str()) {
             publishers.push(publisher);
@@ -140,18 +144,31 @@ fn generate(ui: &mut Ui, places: &Places, args: &GenerateArgs) -> Result<(), Com
     let root = host::trust_root(places)?;
     let there = path.exists();
     if there && !args.if_missing {
-        return Err(CommandError::new(Code::FileUnwritable, format!("the key `{}` is there already", args.name))
-            .detail(format!("in `{}`", path.display()))
-            .hint("name another with `--name`; `--if-missing` makes this no error"));
+        return Err(CommandError::new(
+            Code::FileUnwritable,
+            format!("the key `{}` is there already", args.name),
+        )
+        .detail(format!("in `{}`", path.display()))
+        .hint("name another with `--name`; `--if-missing` makes this no error"));
     }
     let key = if there { read_key(places, &args.name)? } else { SigningKey::generate()? };
     let missing: Vec<&str> = match root.key(&key.key_id()) {
-        Some(known) => publishers.iter().filter(|publisher| known.namespaces.iter().all(|space| space.publisher != **publisher)).copied().collect(),
+        Some(known) => publishers
+            .iter()
+            .filter(|publisher| known.namespaces.iter().all(|space| space.publisher != **publisher))
+            .copied()
+            .collect(),
         None => Vec::new(),
     };
     if !missing.is_empty() {
-        return Err(CommandError::new(Code::SignatureNamespace, format!("the key `{}` may not sign for {}", args.name, missing.join(", ")))
-            .hint(format!("make a key for it: `loong registry keys generate --name {0} --publisher {0}`", missing.first().copied().unwrap_or_default())));
+        return Err(CommandError::new(
+            Code::SignatureNamespace,
+            format!("the key `{}` may not sign for {}", args.name, missing.join(", ")),
+        )
+        .hint(format!(
+            "make a key for it: `loong registry keys generate --name {0} --publisher {0}`",
+            missing.first().copied().unwrap_or_default()
+        )));
     }
     // Made before anything is written, so that what cannot be in a root leaves no key behind.
     let changed = match root.key(&key.key_id()) {
@@ -180,17 +197,32 @@ fn generate(ui: &mut Ui, places: &Places, args: &GenerateArgs) -> Result<(), Com
         ui.document("loong.registry.keys.generate/1", &value);
         return Ok(());
     }
-    ui.line(format!("{} the key `{}` {}", if there { "kept" } else { "made" }, args.name, key.key_id().short()));
+    ui.line(format!(
+        "{} the key `{}` {}",
+        if there { "kept" } else { "made" },
+        args.name,
+        key.key_id().short()
+    ));
     let mut rows = vec![vec!["key".to_owned(), path.display().to_string()]];
     if changed.is_some() {
-        rows.push(vec!["trust root".to_owned(), format!("{}: signs for {} as {tier}", places.trust_root().display(), publishers.join(", "))]);
+        rows.push(vec![
+            "trust root".to_owned(),
+            format!("{}: signs for {} as {tier}", places.trust_root().display(), publishers.join(", ")),
+        ]);
     }
     ui.table(2, &rows);
     Ok(())
 }
 
 /// The trust root with one key more; a new one where there is none.
-fn with_key(places: &Places, root: &TrustRoot, key: &SigningKey, name: &str, publishers: &[&str], tier: Tier) -> Result<TrustRoot, CommandError> {
+fn with_key(
+    places: &Places,
+    root: &TrustRoot,
+    key: &SigningKey,
+    name: &str,
+    publishers: &[&str],
+    tier: Tier,
+) -> Result<TrustRoot, CommandError> {
     let label = if name == "local" { "built here".to_owned() } else { format!("built here, key {name}") };
     if places.trust_root().exists() {
         return Ok(root.with_key(RootKey::new(&key.public(), &label, publishers, tier, None))?);
@@ -219,7 +251,8 @@ pub(super) type KeyFile = (String, PathBuf, Result<KeyId, CommandError>);
 /// The key files of this user, by name.
 pub(super) fn key_files(places: &Places) -> Result<Vec<KeyFile>, CommandError> {
     let folder = places.keys();
-    let failed = |error: std::io::Error| CommandError::file(Code::FileUnreadable, "list the keys in", &folder, &error);
+    let failed =
+        |error: std::io::Error| CommandError::file(Code::FileUnreadable, "list the keys in", &folder, &error);
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -228,7 +261,11 @@ pub(super) fn key_files(places: &Places) -> Result<Vec<KeyFile>, CommandError> {
     let mut keys = Vec::new();
     for entry in entries {
         let path = entry.map_err(failed)?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".key")) else { continue };
+        let Some(name) =
+            path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".key"))
+        else {
+            continue;
+        };
         let key_id = SigningKey::read_file(&path).map(|key| key.key_id()).map_err(CommandError::from);
         keys.push((name.to_owned(), path, key_id));
     }
@@ -257,7 +294,9 @@ fn list(ui: &mut Ui, places: &Places) -> Result<(), CommandError> {
         .iter()
         .map(|(name, _, key_id)| {
             let state = match key_id {
-                Ok(key_id) => format!("{key_id}{}", if root.revocation(key_id).is_some() { "  revoked" } else { "" }),
+                Ok(key_id) => {
+                    format!("{key_id}{}", if root.revocation(key_id).is_some() { "  revoked" } else { "" })
+                }
                 Err(error) => format!("not usable: {}", error.headline),
             };
             vec![name.clone(), state]
@@ -268,20 +307,29 @@ fn list(ui: &mut Ui, places: &Places) -> Result<(), CommandError> {
         ui.line(format!("\nno trust root in {}: every component is unverified", root_path.display()));
         return Ok(());
     }
-    ui.line(format!("\ntrust root, version {}, expires {}, in {}", root.version(), root.expires(), root_path.display()));
+    ui.line(format!(
+        "\ntrust root, version {}, expires {}, in {}",
+        root.version(),
+        root.expires(),
+        root_path.display()
+    ));
     let rows: Vec<Vec<String>> = root.keys().iter().map(|key| root_row(key, &root)).collect();
     table_or_none(ui, &rows);
     if !root.revoked().is_empty() {
         ui.line("\nrevoked");
-        let rows: Vec<Vec<String>> =
-            root.revoked().iter().map(|revoked| vec![revoked.key_id.short(), revoked.since.to_string(), revoked.reason.clone()]).collect();
+        let rows: Vec<Vec<String>> = root
+            .revoked()
+            .iter()
+            .map(|revoked| vec![revoked.key_id.short(), revoked.since.to_string(), revoked.reason.clone()])
+            .collect();
         ui.table(2, &rows);
     }
     Ok(())
 }
 
 fn root_row(key: &RootKey, root: &TrustRoot) -> Vec<String> {
-    let spaces: Vec<String> = key.namespaces.iter().map(|space| format!("{} as {}", space.publisher, space.tier)).collect();
+    let spaces: Vec<String> =
+        key.namespaces.iter().map(|space| format!("{} as {}", space.publisher, space.tier)).collect();
     let state = match (root.revocation(&key.key_id), key.expires) {
         (Some(_), _) => "revoked".to_owned(),
         (None, Some(expires)) => format!("until {expires}"),
@@ -305,20 +353,32 @@ fn revoke(ui: &mut Ui, places: &Places, args: &RevokeArgs) -> Result<(), Command
         Err(_) => read_key(places, &args.key)?.key_id(),
     };
     if let Some(revocation) = root.revocation(&key_id) {
-        return Err(CommandError::new(Code::SignatureKeyRevoked, format!("key {} is revoked already", key_id.short()))
-            .detail(format!("since {}: {}", revocation.since, revocation.reason))
-            .hint("`loong registry keys list` shows the trust root"));
+        return Err(CommandError::new(
+            Code::SignatureKeyRevoked,
+            format!("key {} is revoked already", key_id.short()),
+        )
+        .detail(format!("since {}: {}", revocation.since, revocation.reason))
+        .hint("`loong registry keys list` shows the trust root"));
     }
     let next = root.revoke(key_id, &args.reason, host::now_ms() / 1000)?;
-    let label = root.key(&key_id).map_or_else(|| "which the trust root does not name".to_owned(), |key| format!("`{}`", key.label));
-    ui.confirm(&format!("Everything that key {} ({label}) signed will be refused from now on", key_id.short()), args.yes)?;
+    let label = root
+        .key(&key_id)
+        .map_or_else(|| "which the trust root does not name".to_owned(), |key| format!("`{}`", key.label));
+    ui.confirm(
+        &format!("Everything that key {} ({label}) signed will be refused from now on", key_id.short()),
+        args.yes,
+    )?;
     make_private_folder(&places.config)?;
     write_root(places, &next)?;
     if ui.json() {
         let value = json!({ "key_id": key_id, "reason": args.reason, "trust_root": places.trust_root(), "version": next.version() });
         ui.document("loong.registry.keys.revoke/1", &value);
     } else {
-        ui.line(format!("revoked key {} ({label}); the trust root is now version {}", key_id.short(), next.version()));
+        ui.line(format!(
+            "revoked key {} ({label}); the trust root is now version {}",
+            key_id.short(),
+            next.version()
+        ));
     }
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use loong_inspect::{Offer, without_descriptions};
-use loong_manifest::{Code, Manifest};
+use loong_inspect::{Extern, Offer, without_descriptions};
+use loong_manifest::{Authority, Code, Manifest, authority_of_import};
 use loong_trust::{Candidate, TrustRoot, Verified, file};
 use serde_json::json;
 
@@ -53,7 +53,8 @@ fn read_manifest(dir: &Path) -> Result<Manifest, CommandError> {
     let path = dir.join("loong.plugin.json");
     let bytes = locate::read_bounded(&path, loong_manifest::strict::DOCUMENT_BYTES_MAX as u64)
         .map_err(|error| error.hint("give the folder of a project; `loong plugins init NAME` starts one"))?;
-    Manifest::read(&bytes).map_err(|error| CommandError::from(error).detail(format!("in `{}`", path.display())))
+    Manifest::read(&bytes)
+        .map_err(|error| CommandError::from(error).detail(format!("in `{}`", path.display())))
 }
 
 /// A component as it is; a core module as the component that its bindings describe.
@@ -61,7 +62,9 @@ fn componentize(bytes: Vec<u8>) -> Result<Vec<u8>, CommandError> {
     if bytes.get(4..8) != Some(&[1, 0, 0, 0]) {
         return Ok(bytes);
     }
-    let encoded = wit_component::ComponentEncoder::default().module(&bytes).and_then(|encoder| encoder.validate(true).encode());
+    let encoded = wit_component::ComponentEncoder::default()
+        .module(&bytes)
+        .and_then(|encoder| encoder.validate(true).encode());
     encoded.map_err(|error| {
         let problem = format!("{error:#}");
         let hint = if problem.contains("wasi_snapshot_preview1") {
@@ -69,19 +72,29 @@ fn componentize(bytes: Vec<u8>) -> Result<Vec<u8>, CommandError> {
         } else {
             "its bindings have to be made by `wit_bindgen::generate!` and exported with `export!`"
         };
-        CommandError::new(Code::ComponentInvalid, "cargo made a core module that is no component").detail(problem).hint(hint)
+        CommandError::new(Code::ComponentInvalid, "cargo made a core module that is no component")
+            .detail(problem)
+            .hint(hint)
     })
 }
 
 /// The manifest with the texts and schemas of every operation.
 fn completed(mut manifest: Manifest, offer: &Offer, component: &[u8]) -> Result<Manifest, CommandError> {
     let contents = loong_inspect::inspect(component)?;
-    let missing: Vec<_> = contents.operations.iter().filter(|found| manifest.operation(&found.name).is_none()).collect();
+    let missing: Vec<_> =
+        contents.operations.iter().filter(|found| manifest.operation(&found.name).is_none()).collect();
     if !missing.is_empty() {
         let count = counted(missing.len(), "operation", "operations");
-        let error = CommandError::new(Code::ManifestUnderdeclared, format!("`loong.plugin.json` lacks {count} that the component exports"))
-            .hint("add each of these lines to `operations`, with the risk that it has: read, write or irreversible");
-        return Err(missing.iter().fold(error, |error, found| error.detail(line_to_add(&found.name.to_string()))));
+        let error = CommandError::new(
+            Code::ManifestUnderdeclared,
+            format!("`loong.plugin.json` lacks {count} that the component exports"),
+        )
+        .hint(
+            "add each of these lines to `operations`, with the risk that it has: read, write or irreversible",
+        );
+        return Err(missing
+            .iter()
+            .fold(error, |error, found| error.detail(line_to_add(&found.name.to_string()))));
     }
     for entry in &mut manifest.operations {
         let Some(found) = contents.operations.iter().find(|found| found.name == entry.name) else { continue };
@@ -130,7 +143,8 @@ fn destination(args: &BuildArgs, name: &str) -> Result<PathBuf, CommandError> {
     };
     let path = path.strip_prefix(".").map(Path::to_owned).unwrap_or(path);
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|error| CommandError::file(Code::FileUnwritable, "make the folder", folder, &error))?;
+        std::fs::create_dir_all(folder)
+            .map_err(|error| CommandError::file(Code::FileUnwritable, "make the folder", folder, &error))?;
     }
     Ok(path)
 }
@@ -141,17 +155,33 @@ fn write(path: &Path, bytes: &[u8]) -> Result<bool, CommandError> {
     let bundle = sign::bundle_path(path);
     let stale = bundle.exists() && std::fs::read(path).ok().as_deref() != Some(bytes);
     if stale {
-        std::fs::remove_file(&bundle)
-            .map_err(|error| CommandError::file(Code::FileUnwritable, "remove the old signature", &bundle, &error))?;
+        std::fs::remove_file(&bundle).map_err(|error| {
+            CommandError::file(Code::FileUnwritable, "remove the old signature", &bundle, &error)
+        })?;
     }
     file::write_atomically(path, bytes, 0o644)?;
     Ok(stale)
 }
 
+/// The imports that ask for something, by name, and how many others there are.
+fn imports_text(imports: &[Extern]) -> String {
+    let asks = |import: &&Extern| {
+        import.interface.as_ref().is_none_or(|interface| authority_of_import(interface) != Authority::None)
+    };
+    let mut parts: Vec<String> = imports.iter().filter(asks).map(|import| import.name.clone()).collect();
+    match imports.len() - parts.len() {
+        0 => {}
+        others => parts.push(format!("{others} that reach nothing outside")),
+    }
+    parts.join(", ")
+}
+
 fn report(ui: &mut Ui, path: &Path, verified: &Verified, unsigned: bool) {
-    let operations: Vec<_> = verified.operations().iter().map(|operation| operation.name.to_string()).collect();
-    let imports: Vec<_> = verified.contents().imports.iter().map(|import| import.name.as_str()).collect();
+    let operations: Vec<_> =
+        verified.operations().iter().map(|operation| operation.name.to_string()).collect();
+    let imports = &verified.contents().imports;
     if ui.json() {
+        let imports: Vec<_> = imports.iter().map(|import| import.name.as_str()).collect();
         let value = json!({
             "id": verified.id(), "version": verified.version(), "path": path, "bytes": verified.bytes().len(),
             "digest": verified.digest(), "operations": operations, "imports": imports, "signature_removed": unsigned,
@@ -161,10 +191,14 @@ fn report(ui: &mut Ui, path: &Path, verified: &Verified, unsigned: bool) {
     }
     let size = bytes_text(verified.bytes().len() as u64);
     ui.line(format!("built `{}` {}: {} ({size})", verified.id(), verified.version(), path.display()));
-    let rows: Vec<Vec<String>> = [("operations", operations.join(", ")), ("imports", imports.join(", ")), ("digest", verified.digest().to_string())]
-        .into_iter()
-        .map(|(name, value)| vec![name.to_owned(), if value.is_empty() { "none".to_owned() } else { value }])
-        .collect();
+    let rows: Vec<Vec<String>> = [
+        ("operations", operations.join(", ")),
+        ("imports", imports_text(imports)),
+        ("digest", verified.digest().to_string()),
+    ]
+    .into_iter()
+    .map(|(name, value)| vec![name.to_owned(), if value.is_empty() { "none".to_owned() } else { value }])
+    .collect();
     ui.table(2, &rows);
     if unsigned {
         ui.note("note: the signature of the earlier build was removed; sign the new one with `loong plugins sign`");

@@ -31,7 +31,9 @@ pub struct CheckArgs {
 
 pub(super) fn run(ui: &mut Ui, places: &Places, args: &CheckArgs) -> Result<(), CommandError> {
     let root = host::trust_root(places)?;
-    let list = CheckList::of(&args.file, &root, host::now_ms() / 1000, |component| args.grants.read(places, component))?;
+    let list = CheckList::of(&args.file, &root, host::now_ms() / 1000, |component| {
+        args.grants.read(places, component)
+    })?;
     let failure = list.failure();
     if ui.json() {
         let value = json!({
@@ -50,7 +52,11 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &CheckArgs) -> Result<(), 
             .iter()
             .map(|check| {
                 let code = check.code.map(|code| format!(" [{code}]")).unwrap_or_default();
-                vec![check.status.as_str().to_owned(), check.name.to_owned(), format!("{}{code}", check.found)]
+                vec![
+                    check.status.as_str().to_owned(),
+                    check.name.to_owned(),
+                    format!("{}{code}", check.found),
+                ]
             })
             .collect();
         ui.table(0, &rows);

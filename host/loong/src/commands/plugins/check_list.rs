@@ -50,8 +50,18 @@ pub(super) struct Check {
 }
 
 /// Every check in the order in which loading makes them.
-const NAMES: [&str; 10] =
-    ["file", "type", "structure", "manifest", "imports", "operations", "schemas", "signature", "tier", "admission"];
+const NAMES: [&str; 10] = [
+    "file",
+    "type",
+    "structure",
+    "manifest",
+    "imports",
+    "operations",
+    "schemas",
+    "signature",
+    "tier",
+    "admission",
+];
 
 /// The checks of one component, and whatever could be learnt of it.
 #[derive(Default)]
@@ -102,7 +112,11 @@ impl CheckList {
     }
 
     fn fail(&mut self, name: &'static str, error: &CommandError, hint: Option<String>) {
-        let found = std::iter::once(&error.headline).chain(&error.details).map(String::as_str).collect::<Vec<_>>().join("; ");
+        let found = std::iter::once(&error.headline)
+            .chain(&error.details)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join("; ");
         let hint = hint.or_else(|| error.hint.clone());
         self.checks.push(Check { name, status: Status::Failed, found, code: Some(error.code), hint });
     }
@@ -125,8 +139,12 @@ impl CheckList {
             }
         };
         match candidate.manifest() {
-            Some(manifest) => self.ok("manifest", format!("`{}` {}, a {}", manifest.id, manifest.version, manifest.kind.as_str())),
-            None => self.ok("manifest", format!("none: it is `{}` and gets what needs no manifest", candidate.id())),
+            Some(manifest) => self.ok(
+                "manifest",
+                format!("`{}` {}, a {}", manifest.id, manifest.version, manifest.kind.as_str()),
+            ),
+            None => self
+                .ok("manifest", format!("none: it is `{}` and gets what needs no manifest", candidate.id())),
         }
         self.claims(bytes, path, &contents);
         self.signature(candidate, root, now_unix_s);
@@ -162,21 +180,26 @@ impl CheckList {
 
     /// Compares the component with its manifest, without its signature.
     fn claims(&mut self, bytes: Vec<u8>, path: &Path, contents: &Contents) {
-        let claimed = Candidate::read(bytes, None, &stem(path)).and_then(|candidate| loong_trust::verify(candidate, &TrustRoot::empty(), 0));
+        let claimed = Candidate::read(bytes, None, &stem(path))
+            .and_then(|candidate| loong_trust::verify(candidate, &TrustRoot::empty(), 0));
+        let operations = claimed.as_ref().map_or(0, |verified| verified.operations().len());
         let failed = claimed.err();
         let at = failed.as_ref().map_or(usize::MAX, |error| match error {
             TrustError::OperationUndeclared { .. } | TrustError::OperationMissing { .. } => 1,
             TrustError::SchemaDiffers { .. } => 2,
             _ => 0,
         });
-        let offered = contents.operations.len() + contents.skipped.len();
         let skipped = match contents.skipped.len() {
             0 => String::new(),
-            count => format!(", {count} of which cannot be called"),
+            count => format!(", and {} that cannot be called", counted(count, "function", "functions")),
+        };
+        let imports = match contents.imports.len() {
+            0 => "none".to_owned(),
+            count => format!("{}, none more than asked for", counted(count, "import", "imports")),
         };
         let facts = [
-            ("imports", format!("{}, each one asked for", counted(contents.imports.len(), "import", "imports"))),
-            ("operations", format!("{}{skipped}", counted(offered, "function", "functions"))),
+            ("imports", imports),
+            ("operations", format!("{}{skipped}", counted(operations, "operation", "operations"))),
             ("schemas", "the same in the manifest and in the component".to_owned()),
         ];
         for (place, (name, found)) in facts.into_iter().enumerate() {
@@ -223,13 +246,19 @@ impl CheckList {
 pub(super) fn standing_text(standing: &Standing) -> String {
     match standing {
         Standing::Unsigned => "none: nobody vouches for it".to_owned(),
-        Standing::UnknownKey { hint } => format!("by the key {}, which your trust root does not name", shortened(hint)),
+        Standing::UnknownKey { hint } => {
+            format!("by the key {}, which your trust root does not name", shortened(hint))
+        }
         Standing::Signed { signer, .. } => format!("by {} (`{}`)", signer.key_id.short(), signer.label),
     }
 }
 
 fn shortened(hint: &str) -> String {
-    if hint.chars().count() <= 12 { hint.to_owned() } else { format!("{}…", hint.chars().take(12).collect::<String>()) }
+    if hint.chars().count() <= 12 {
+        hint.to_owned()
+    } else {
+        format!("{}…", hint.chars().take(12).collect::<String>())
+    }
 }
 
 /// Whether loading would refuse the component for its signature.
@@ -252,17 +281,25 @@ pub(super) fn remedy(error: &TrustError) -> Option<String> {
     match error {
         TrustError::ImportUndeclared { import, capability: "tools" } => {
             let pattern = import.split('@').next().unwrap_or_default();
-            let function = import.split_once('#').map(|(_, function)| format!("#{function}")).unwrap_or_default();
-            Some(format!("add \"{pattern}{function}\" to `operations` of `tools` in `capabilities`, and build again"))
+            let function =
+                import.split_once('#').map(|(_, function)| format!("#{function}")).unwrap_or_default();
+            Some(format!(
+                "add \"{pattern}{function}\" to `operations` of `tools` in `capabilities`, and build again"
+            ))
         }
-        TrustError::ImportUndeclared { capability, .. } => {
-            Some(format!("add \"{capability}\": {{ \"reason\": \"…\" }} to `capabilities` of loong.plugin.json, and build again"))
+        TrustError::ImportUndeclared { capability, .. } => Some(format!(
+            "add \"{capability}\": {{ \"reason\": \"…\" }} to `capabilities` of loong.plugin.json, and build again"
+        )),
+        TrustError::OperationUndeclared { operation } => Some(format!(
+            "add {} to `operations` of loong.plugin.json, and build again",
+            build::line_to_add(&operation.to_string())
+        )),
+        TrustError::OperationMissing { .. } => {
+            Some("remove it from `operations` of loong.plugin.json, and build again".to_owned())
         }
-        TrustError::OperationUndeclared { operation } => {
-            Some(format!("add {} to `operations` of loong.plugin.json, and build again", build::line_to_add(&operation.to_string())))
+        TrustError::SchemaDiffers { .. } => {
+            Some("build it with `loong plugins build`, which takes the schemas from the WIT".to_owned())
         }
-        TrustError::OperationMissing { .. } => Some("remove it from `operations` of loong.plugin.json, and build again".to_owned()),
-        TrustError::SchemaDiffers { .. } => Some("build it with `loong plugins build`, which takes the schemas from the WIT".to_owned()),
         _ => None,
     }
 }

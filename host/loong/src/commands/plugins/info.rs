@@ -91,17 +91,19 @@ fn head(ui: &mut Ui, path: &std::path::Path, verified: &Verified, preview: &Prev
     ];
     if let Some(manifest) = manifest {
         rows.push(("kind", manifest.kind.as_str().to_owned()));
-        let more = [("tags", manifest.tags.join(", ")), ("licence", manifest.licence.clone().unwrap_or_default())];
+        let more =
+            [("tags", manifest.tags.join(", ")), ("licence", manifest.licence.clone().unwrap_or_default())];
         rows.extend(more.into_iter().filter(|(_, text)| !text.is_empty()));
     }
     rows.push(match preview.denials.first() {
-        None => ("loading", format!("admitted, {}", preview.execution_tier)),
+        None => ("loading", format!("admitted, runs {}", preview.execution_tier)),
         Some(denial) => ("loading", format!("refused: {denial}")),
     });
     let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, text)| vec![name.to_owned(), text]).collect();
     ui.line("");
     ui.table(0, &rows);
-    let imports: Vec<Vec<String>> = verified.contents().imports.iter().map(|import| vec![import.name.clone()]).collect();
+    let imports: Vec<Vec<String>> =
+        verified.contents().imports.iter().map(|import| vec![import.name.clone()]).collect();
     section(ui, "imports", &imports);
 }
 
@@ -129,8 +131,12 @@ fn operations(ui: &mut Ui, verified: &Verified) {
         })
         .collect();
     section(ui, "operations", &rows);
-    let skipped: Vec<Vec<String>> =
-        verified.contents().skipped.iter().map(|skipped| vec![skipped.name.clone(), skipped.why.to_owned()]).collect();
+    let skipped: Vec<Vec<String>> = verified
+        .contents()
+        .skipped
+        .iter()
+        .map(|skipped| vec![skipped.name.clone(), skipped.why.to_owned()])
+        .collect();
     section(ui, "functions that cannot be called", &skipped);
 }
 

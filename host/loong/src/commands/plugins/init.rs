@@ -36,10 +36,11 @@ pub struct InitArgs {
 
 /// Words of Rust, which modules of the project would be named by.
 const RUST_WORDS: [&str; 50] = [
-    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn", "else",
-    "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match",
-    "mod", "move", "mut", "override", "priv", "pub", "ref", "return", "self", "static", "struct", "super", "trait",
-    "true", "try", "type", "typeof", "unsafe", "unsized", "use", "virtual", "where", "while",
+    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn",
+    "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop",
+    "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return", "self", "static",
+    "struct", "super", "trait", "true", "try", "type", "typeof", "unsafe", "unsized", "use", "virtual",
+    "where", "while",
 ];
 /// Names of crates that every project has already.
 const CRATES: [&str; 7] = ["alloc", "core", "proc-macro", "std", "test", "wit-bindgen", "yield"];
@@ -59,7 +60,9 @@ pub(super) fn run(ui: &mut Ui, args: &InitArgs) -> Result<(), CommandError> {
     }
     let component = format!("target/loong/{}.wasm", id.name());
     let call = match args.kind {
-        Kind::Tool => format!("loong tools call {component} shorten '{{\"text\": \"one two three\", \"words-max\": 2}}'"),
+        Kind::Tool => format!(
+            "loong tools call {component} shorten '{{\"text\": \"one two three\", \"words-max\": 2}}'"
+        ),
         Kind::Pack => format!("echo 'one two three' | loong run {component} --input -"),
     };
     let mut next = vec!["loong plugins build".to_owned(), format!("loong plugins check {component}"), call];
@@ -83,7 +86,8 @@ pub(super) fn run(ui: &mut Ui, args: &InitArgs) -> Result<(), CommandError> {
 /// An id whose parts can also name a WIT package, a crate and a module.
 fn id_of(publisher: &str, name: &str) -> Result<PluginId, CommandError> {
     let refused = |problem: String| {
-        CommandError::new(Code::CommandLineInvalid, problem).hint("for example `loong plugins init word-count --publisher acme`")
+        CommandError::new(Code::CommandLineInvalid, problem)
+            .hint("for example `loong plugins init word-count --publisher acme`")
     };
     let id = PluginId::new(publisher, name).map_err(|error| refused(error.to_string()))?;
     if [UNSIGNED_PUBLISHER, "wasi", "loong"].contains(&publisher) {
@@ -106,8 +110,9 @@ fn check_wit(files: &BTreeMap<String, String>, id: &PluginId) -> Result<(), Comm
     let mut map = wit_parser::SourceMap::default();
     map.push_str("wit/world.wit", text);
     map.parse().map(drop).map_err(|_| {
-        CommandError::new(Code::CommandLineInvalid, format!("`{id}` makes no names of WIT"))
-            .hint("every word of a name begins with a letter, and none is a word of WIT such as `list` or `world`")
+        CommandError::new(Code::CommandLineInvalid, format!("`{id}` makes no names of WIT")).hint(
+            "every word of a name begins with a letter, and none is a word of WIT such as `list` or `world`",
+        )
     })
 }
 
@@ -117,8 +122,11 @@ fn check_empty(dir: &Path) -> Result<bool, CommandError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
         Err(error) => Err(CommandError::file(Code::FileUnwritable, "make a project in", dir, &error)),
         Ok(true) => Ok(false),
-        Ok(false) => Err(CommandError::new(Code::FileUnwritable, format!("the folder `{}` is not empty", dir.display()))
-            .hint("name another folder: `loong plugins init NAME DIR`")),
+        Ok(false) => Err(CommandError::new(
+            Code::FileUnwritable,
+            format!("the folder `{}` is not empty", dir.display()),
+        )
+        .hint("name another folder: `loong plugins init NAME DIR`")),
     }
 }
 
@@ -140,7 +148,11 @@ fn write(dir: &Path, files: &BTreeMap<String, String>) -> Result<(), CommandErro
 /// A text as one word of a shell.
 fn quoted(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
-    if text.bytes().all(plain) && !text.starts_with('-') { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    if text.bytes().all(plain) && !text.starts_with('-') {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 #[cfg(test)]
@@ -174,7 +186,8 @@ mod tests {
 
     #[test]
     fn refuses_names_that_are_no_ids() {
-        const FORM: &str = "is not a plugin id (`publisher:name`, lower-case letters, digits and single hyphens)";
+        const FORM: &str =
+            "is not a plugin id (`publisher:name`, lower-case letters, digits and single hyphens)";
         check("local", "Word", &format!("`local:Word` {FORM}"));
         check("local", "../x", &format!("`local:../x` {FORM}"));
         check("", "x", &format!("`:x` {FORM}"));

@@ -34,8 +34,9 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &ListArgs) -> Result<(), C
     // A wrong settings file is reported by every command that would use it.
     Settings::read(&places.settings())?;
     for folder in &args.plugins {
-        std::fs::read_dir(folder)
-            .map_err(|error| CommandError::file(loong_manifest::Code::FileUnreadable, "look for components in", folder, &error))?;
+        std::fs::read_dir(folder).map_err(|error| {
+            CommandError::file(loong_manifest::Code::FileUnreadable, "look for components in", folder, &error)
+        })?;
     }
     let root = host::trust_root(places)?;
     let path = PluginPath::new(&args.plugins, places.plugins());
@@ -44,7 +45,8 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &ListArgs) -> Result<(), C
         .entries()
         .into_iter()
         .map(|entry| {
-            let verified = locate::candidate(&entry.path).and_then(|candidate| Ok(loong_trust::verify(candidate, &root, now_unix_s)?));
+            let verified = locate::candidate(&entry.path)
+                .and_then(|candidate| Ok(loong_trust::verify(candidate, &root, now_unix_s)?));
             Row { entry, tier: verified.map(|verified| verified.tier().as_str()) }
         })
         .collect();
@@ -64,7 +66,13 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &ListArgs) -> Result<(), C
             Ok(tier) => (*tier).to_owned(),
             Err(error) => format!("refused: {}", error.code),
         };
-        vec![manifest.id.to_string(), manifest.version.to_string(), manifest.kind.as_str().to_owned(), tier, manifest.summary.clone()]
+        vec![
+            manifest.id.to_string(),
+            manifest.version.to_string(),
+            manifest.kind.as_str().to_owned(),
+            tier,
+            manifest.summary.clone(),
+        ]
     }));
     ui.table(0, &table);
     Ok(())

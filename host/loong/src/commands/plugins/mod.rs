@@ -3,8 +3,8 @@
 mod build;
 mod check;
 mod check_list;
-mod init;
 mod info;
+mod init;
 mod list;
 mod project;
 mod sign;
@@ -92,7 +92,10 @@ fn bytes_text(bytes: u64) -> String {
     match bytes {
         0..1_024 => format!("{bytes} bytes"),
         1_024..1_048_576 => format!("{} KiB", bytes.div_ceil(1_024)),
-        _ => format!("{}.{} MiB", bytes / 1_048_576, bytes % 1_048_576 * 10 / 1_048_576),
+        _ => match bytes % 1_048_576 * 10 / 1_048_576 {
+            0 => format!("{} MiB", bytes / 1_048_576),
+            tenths => format!("{}.{tenths} MiB", bytes / 1_048_576),
+        },
     }
 }
 
@@ -110,5 +113,6 @@ mod tests {
         assert_eq!(bytes_text(1_023), "1023 bytes");
         assert_eq!(bytes_text(1_025), "2 KiB");
         assert_eq!(bytes_text(3 << 19), "1.5 MiB");
+        assert_eq!(bytes_text(64 << 20), "64 MiB");
     }
 }

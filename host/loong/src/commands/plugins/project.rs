@@ -94,12 +94,18 @@ impl Project {
             .output()
             .map_err(|error| no_cargo(&error))?;
         if !output.status.success() {
-            return Err(CommandError::new(Code::CompileFailed, format!("cargo does not understand the project in `{}`", dir.display())));
+            return Err(CommandError::new(
+                Code::CompileFailed,
+                format!("cargo does not understand the project in `{}`", dir.display()),
+            ));
         }
         let metadata: Metadata = serde_json::from_slice(&output.stdout).map_err(|error| {
-            CommandError::new(Code::ConfigInvalid, format!("what `{}` says of the component is wrong", manifest.display()))
-                .detail(error.to_string())
-                .hint("`[package.metadata.loong]` may hold `target`, `wit` (a list of folders) and `world`")
+            CommandError::new(
+                Code::ConfigInvalid,
+                format!("what `{}` says of the component is wrong", manifest.display()),
+            )
+            .detail(error.to_string())
+            .hint("`[package.metadata.loong]` may hold `target`, `wit` (a list of folders) and `world`")
         })?;
         let Metadata { packages, workspace_root } = metadata;
         let own = |package: &Package| package.manifest_path == manifest;
@@ -131,8 +137,11 @@ impl Project {
         self.add_flags(&mut build);
         let output = build.stdout(Stdio::piped()).output().map_err(|error| no_cargo(&error))?;
         if !output.status.success() {
-            return Err(CommandError::new(Code::CompileFailed, format!("cargo could not build `{}`", self.package.name))
-                .hint("cargo says why above"));
+            return Err(CommandError::new(
+                Code::CompileFailed,
+                format!("cargo could not build `{}`", self.package.name),
+            )
+            .hint("cargo says why above"));
         }
         let mut made: Vec<PathBuf> = output
             .stdout
@@ -144,10 +153,16 @@ impl Project {
             .collect();
         match (made.pop(), made.len()) {
             (Some(file), 0) => Ok(file),
-            (None, _) => Err(CommandError::new(Code::CompileFailed, format!("`{}` makes no WebAssembly", self.package.name))
-                .hint("its Cargo.toml needs `[lib] crate-type = [\"cdylib\"]`")),
-            (Some(_), _) => Err(CommandError::new(Code::CompileFailed, format!("`{}` makes more than one WebAssembly file", self.package.name))
-                .hint("one package makes one component; put the others into packages of their own")),
+            (None, _) => Err(CommandError::new(
+                Code::CompileFailed,
+                format!("`{}` makes no WebAssembly", self.package.name),
+            )
+            .hint("its Cargo.toml needs `[lib] crate-type = [\"cdylib\"]`")),
+            (Some(_), _) => Err(CommandError::new(
+                Code::CompileFailed,
+                format!("`{}` makes more than one WebAssembly file", self.package.name),
+            )
+            .hint("one package makes one component; put the others into packages of their own")),
         }
     }
 
@@ -175,15 +190,24 @@ impl Project {
     }
 
     fn check_target(&self, target: &str) -> Result<(), CommandError> {
-        let output = Command::new("rustc").args(["--print", "target-libdir", "--target", target]).current_dir(&self.dir).output();
-        let folder = output.ok().filter(|output| output.status.success()).and_then(|output| String::from_utf8(output.stdout).ok());
+        let output = Command::new("rustc")
+            .args(["--print", "target-libdir", "--target", target])
+            .current_dir(&self.dir)
+            .output();
+        let folder = output
+            .ok()
+            .filter(|output| output.status.success())
+            .and_then(|output| String::from_utf8(output.stdout).ok());
         // Where rustc itself says nothing, cargo will say more than could be said here.
         let Some(folder) = folder else { return Ok(()) };
         if Path::new(folder.trim()).is_dir() {
             return Ok(());
         }
-        Err(CommandError::new(Code::ToolFailed, format!("Rust cannot build for `{target}`: the target is not installed"))
-            .hint(format!("rustup target add {target}")))
+        Err(CommandError::new(
+            Code::ToolFailed,
+            format!("Rust cannot build for `{target}`: the target is not installed"),
+        )
+        .hint(format!("rustup target add {target}")))
     }
 
     /// The operations of the component's world with their texts, from the WIT of the project.
@@ -191,9 +215,12 @@ impl Project {
         let default = [PathBuf::from("wit")];
         let folders = self.loong().and_then(|loong| loong.wit.as_deref()).unwrap_or(&default);
         let wrong = |problem: String| {
-            CommandError::new(Code::ComponentInvalid, format!("the WIT of `{}` cannot be read", self.package.name))
-                .detail(problem)
-                .hint("`wit` in `[package.metadata.loong]` lists the folders, the component's own one last")
+            CommandError::new(
+                Code::ComponentInvalid,
+                format!("the WIT of `{}` cannot be read", self.package.name),
+            )
+            .detail(problem)
+            .hint("`wit` in `[package.metadata.loong]` lists the folders, the component's own one last")
         };
         let mut resolve = Resolve::default();
         let mut main = None;
@@ -204,9 +231,11 @@ impl Project {
         }
         let main = main.ok_or_else(|| wrong("no folder is listed".to_owned()))?;
         let world = resolve.select_world(&[main], self.world()).map_err(|error| {
-            wrong(format!("{error:#}")).hint("`world` in `[package.metadata.loong]` names the world that the component is built for")
+            wrong(format!("{error:#}"))
+                .hint("`world` in `[package.metadata.loong]` names the world that the component is built for")
         })?;
-        loong_inspect::operations_from_wit(&resolve, world).map_err(|error| CommandError::new(error.code(), error.to_string()))
+        loong_inspect::operations_from_wit(&resolve, world)
+            .map_err(|error| CommandError::new(error.code(), error.to_string()))
     }
 
     fn world(&self) -> Option<&str> {
@@ -223,7 +252,9 @@ fn cargo(dir: &Path) -> Command {
 }
 
 fn no_cargo(error: &std::io::Error) -> CommandError {
-    CommandError::new(Code::ToolFailed, "`cargo` could not be run").detail(error.to_string()).hint("install Rust with rustup: https://rustup.rs")
+    CommandError::new(Code::ToolFailed, "`cargo` could not be run")
+        .detail(error.to_string())
+        .hint("install Rust with rustup: https://rustup.rs")
 }
 
 /// Where cargo keeps the sources of dependencies.
@@ -232,7 +263,10 @@ fn cargo_home() -> Option<PathBuf> {
     named.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cargo")))
 }
 
-#[expect(clippy::disallowed_methods, reason = "cargo is started with the person's own environment, which has to be looked at to add to it")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo is started with the person's own environment, which has to be looked at to add to it"
+)]
 fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }

@@ -59,7 +59,13 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &SignArgs) -> Result<(), C
     }
     let rows: Vec<Vec<String>> = signed
         .iter()
-        .map(|one| vec![format!("signed `{}`", one.id), one.tier.to_string(), bundle_path(&one.file).display().to_string()])
+        .map(|one| {
+            vec![
+                format!("signed `{}`", one.id),
+                one.tier.to_string(),
+                bundle_path(&one.file).display().to_string(),
+            ]
+        })
         .collect();
     ui.table(0, &rows);
     if signed.iter().any(|one| !one.known) {
@@ -76,11 +82,13 @@ fn signature(path: &Path, key: &SigningKey, root: &TrustRoot) -> Result<Signed, 
     let in_file = |error: CommandError| error.detail(format!("in `{}`", path.display()));
     let bytes = locate::read_bounded(path, BYTES_MAX)?;
     let stem = stem(path);
-    let read = |bundle: Option<Vec<u8>>| Candidate::read(bytes.clone(), bundle, &stem).map_err(|error| in_file(error.into()));
+    let read = |bundle: Option<Vec<u8>>| {
+        Candidate::read(bytes.clone(), bundle, &stem).map_err(|error| in_file(error.into()))
+    };
     let candidate = read(None)?;
     let bundle = loong_trust::sign(key, &candidate).map_err(|error| in_file(error.into()))?;
-    let verified =
-        loong_trust::verify(read(Some(bundle.clone()))?, root, host::now_ms() / 1000).map_err(|error| in_file(error.into()))?;
+    let verified = loong_trust::verify(read(Some(bundle.clone()))?, root, host::now_ms() / 1000)
+        .map_err(|error| in_file(error.into()))?;
     Ok(Signed {
         file: path.to_owned(),
         bundle,

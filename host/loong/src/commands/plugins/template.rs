@@ -21,7 +21,10 @@ const PACK: &[File] = files!("sdk/template/pack":
 
 /// The packages of `wit/`, by folder.
 const WIT: &[(&str, &[File])] = &[
-    ("host", files!("wit/host": "config.wit" "imports.wit" "kv.wit" "log.wit" "process.wit" "stream.wit" "tools.wit" "types.wit")),
+    (
+        "host",
+        files!("wit/host": "config.wit" "imports.wit" "kv.wit" "log.wit" "process.wit" "stream.wit" "tools.wit" "types.wit"),
+    ),
     ("pack", files!("wit/pack": "pack.wit" "plugin.wit")),
     ("plugin", files!("wit/plugin": "lifecycle.wit" "plugin.wit")),
     ("provider", files!("wit/provider": "chat.wit" "plugin.wit")),
@@ -102,7 +105,10 @@ mod tests {
 
     #[track_caller]
     fn check(folder: &str, embedded: &[File]) {
-        assert_eq!(embedded.iter().map(|(path, _)| (*path).to_owned()).collect::<BTreeSet<_>>(), on_disk(folder));
+        assert_eq!(
+            embedded.iter().map(|(path, _)| (*path).to_owned()).collect::<BTreeSet<_>>(),
+            on_disk(folder)
+        );
     }
 
     #[test]
@@ -116,7 +122,10 @@ mod tests {
         for (folder, files) in WIT {
             check(&format!("wit/{folder}"), files);
         }
-        let folders = on_disk("wit").iter().filter_map(|path| path.split_once('/').map(|(folder, _)| folder.to_owned())).collect::<BTreeSet<_>>();
+        let folders = on_disk("wit")
+            .iter()
+            .filter_map(|path| path.split_once('/').map(|(folder, _)| folder.to_owned()))
+            .collect::<BTreeSet<_>>();
         assert_eq!(folders, WIT.iter().map(|(folder, _)| (*folder).to_owned()).collect());
     }
 

@@ -1,0 +1,46 @@
+//! Every command, one file each. A command parses its arguments, makes one call, and prints.
+
+mod audit;
+mod completions;
+mod doctor;
+mod plugins;
+mod policy;
+mod registry;
+mod run;
+mod tools;
+
+use crate::error::CommandError;
+use crate::places::Places;
+use crate::ui::Ui;
+
+/// What the command line can do.
+#[derive(clap::Subcommand)]
+pub enum Command {
+    Run(run::RunArgs),
+    #[command(subcommand)]
+    Tools(tools::ToolsCommand),
+    #[command(subcommand)]
+    Plugins(plugins::PluginsCommand),
+    #[command(subcommand)]
+    Registry(registry::RegistryCommand),
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    Doctor(doctor::DoctorArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+/// Runs a command.
+pub fn run(command: Command, ui: &mut Ui, places: &Places) -> Result<(), CommandError> {
+    match command {
+        Command::Run(args) => run::run(ui, places, args),
+        Command::Tools(command) => tools::run(ui, places, command),
+        Command::Plugins(command) => plugins::run(ui, places, command),
+        Command::Registry(command) => registry::run(ui, places, command),
+        Command::Policy(command) => policy::run(ui, places, command),
+        Command::Audit(command) => audit::run(ui, places, command),
+        Command::Doctor(args) => doctor::run(ui, places, &args),
+        Command::Completions(args) => completions::run(ui, &args),
+    }
+}

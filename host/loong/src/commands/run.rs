@@ -1,0 +1,271 @@
+//! `loong run`: runs a pack or a command.
+
+use std::io::{IsTerminal, Read};
+use std::path::PathBuf;
+
+use loong_kernel::{Active, Offered};
+use loong_manifest::{Code, OperationName};
+use loong_runtime::{Arguments, Output, Plugin};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::error::CommandError;
+use crate::host::{Host, LoadArgs, Session};
+use crate::locate::{self, PluginPath};
+use crate::places::Places;
+use crate::ui::Ui;
+
+/// Largest `--input`, in bytes.
+const INPUT_BYTES_MAX: u64 = 16 << 20;
+
+/// Run a pack, or any component that is a command, under policy
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  loong run pack.wasm
+  loong run pack.wasm --workspace ../project -- --last 20
+  loong run pack.wasm --input notes.md --json
+  loong run command.wasm --allow-dir data=./data:rw -- --help
+  loong run pack.wasm --dry-run
+
+A pack exports `loong:pack/pack`, a command `wasi:cli/run`. The components it imports are looked for beside
+it, in the folders of `--plugins`, and among the installed ones.")]
+pub struct RunArgs {
+    /// A .wasm file, or the id or name of a component
+    component: String,
+    /// Give the pack this file as its input; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Show what would be linked and granted, and run nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    load: LoadArgs,
+    /// Arguments for the component
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+/// Runs the command.
+pub fn run(ui: &mut Ui, places: &Places, args: RunArgs) -> Result<(), CommandError> {
+    let input = args.input.as_deref().map(read_input).transpose()?;
+    if args.dry_run {
+        return dry_run(ui, places, &args);
+    }
+    let mut host = Host::open(ui, places, &args.load)?;
+    let path = host.path().find(&args.component)?;
+    host.path_mut().beside(&path);
+    let session = host.start(&format!("run {}", args.component))?;
+    let result = execute(ui, &host, &session, &path, input, args.arguments);
+    let (calls, denied, id) = (session.run().calls(), session.run().denied(), session.run().id().to_string());
+    let result = host.finish(&session, result);
+    let run = id.get(..12).unwrap_or(&id);
+    ui.note(format!("{calls} calls, {denied} denied · loong audit recent --run {run}"));
+    result
+}
+
+fn read_input(path: &std::path::Path) -> Result<Vec<u8>, CommandError> {
+    if path.as_os_str() != "-" {
+        return locate::read_bounded(path, INPUT_BYTES_MAX);
+    }
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .lock()
+        .take(INPUT_BYTES_MAX)
+        .read_to_end(&mut bytes)
+        .map_err(|error| CommandError::file(Code::FileUnreadable, "read", path, &error))?;
+    Ok(bytes)
+}
+
+fn execute(
+    ui: &mut Ui,
+    host: &Host,
+    session: &Session,
+    path: &std::path::Path,
+    input: Option<Vec<u8>>,
+    arguments: Vec<String>,
+) -> Result<(), CommandError> {
+    let plugin = host.load(ui, path, session)?;
+    host.load_callable(ui, session);
+    match entry(&plugin)? {
+        Entry::Pack(operation) => {
+            let input = input.map(String::from_utf8).transpose().map_err(|_| {
+                CommandError::new(
+                    Code::ArgumentsInvalid,
+                    "the input of a pack is text, and `--input` is not UTF-8",
+                )
+            })?;
+            let format = if ui.json() { "json" } else { "markdown" };
+            let request = json!({ "request": { "input": input, "arguments": arguments, "format": format } });
+            let output = host.call(session, &operation.to_string(), Arguments::Json(request))?;
+            answer(ui, &output)
+        }
+        Entry::Command(operation) => {
+            let stdin = match input {
+                Some(input) => input,
+                None if std::io::stdin().is_terminal() => Vec::new(),
+                None => read_input(std::path::Path::new("-"))?,
+            };
+            let output =
+                host.call(session, &operation.to_string(), Arguments::Command { arguments, stdin })?;
+            match output {
+                Output::Json(value) if value.get("err").is_some() => {
+                    Err(CommandError::new(Code::PluginFailed, "the command ended with an error"))
+                }
+                _ => Ok(()),
+            }
+        }
+    }
+}
+
+enum Entry {
+    Pack(OperationName),
+    Command(OperationName),
+}
+
+/// How a component is run.
+fn entry(plugin: &Active<Plugin>) -> Result<Entry, CommandError> {
+    let exported = |path: &str| {
+        let is = |operation: &&Offered| {
+            operation.name.function == "run"
+                && operation.name.interface.as_ref().is_some_and(|interface| interface.path() == path)
+        };
+        plugin.operations.iter().find(is).map(|operation| operation.name.clone())
+    };
+    if let Some(operation) = exported("loong:pack/pack") {
+        return Ok(Entry::Pack(operation));
+    }
+    if let Some(operation) = exported("wasi:cli/run") {
+        return Ok(Entry::Command(operation));
+    }
+    let example = plugin.operations.iter().find(|operation| operation.is_tool).map_or_else(
+        || "a pack exports `loong:pack/pack`, a command `wasi:cli/run`".to_owned(),
+        |operation| {
+            format!(
+                "it offers functions; call one with `loong tools call FILE {} '{{…}}'`",
+                operation.name.function
+            )
+        },
+    );
+    Err(CommandError::new(Code::OperationUnknown, format!("`{}` is neither a pack nor a command", plugin.id))
+        .hint(example))
+}
+
+/// Prints what a pack answered.
+fn answer(ui: &mut Ui, output: &Output) -> Result<(), CommandError> {
+    let Output::Json(value) = output else {
+        return Err(CommandError::new(Code::HostFailed, "the pack's answer is not JSON"));
+    };
+    if let Some(response) = value.get("ok") {
+        let text = response.get("output").and_then(Value::as_str).unwrap_or_default();
+        ui.plugin_output(text.as_bytes());
+        if !text.ends_with('\n') {
+            ui.plugin_output(b"\n");
+        }
+        return Ok(());
+    }
+    let error = value.get("err").cloned().unwrap_or_default();
+    Err(CommandError::new(Code::PluginFailed, "the pack failed").detail(described(&error)))
+}
+
+/// A `loong:host/types.error` in words.
+fn described(error: &Value) -> String {
+    let text = |value: &Value, member: &str| {
+        value.get(member).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    if let Some(denial) = error.get("denied") {
+        return format!("denied: {} ({})", text(denial, "resource"), text(denial, "reason"));
+    }
+    if let Some(invalid) = error.get("invalid") {
+        return format!("`{}` {}", text(invalid, "field"), text(invalid, "reason"));
+    }
+    if let Some(failure) = error.get("failed") {
+        return format!("{}: {}", text(failure, "code"), text(failure, "message"));
+    }
+    error.to_string()
+}
+
+/// One component of a dry run.
+#[derive(Serialize)]
+struct Planned {
+    path: PathBuf,
+    digest: String,
+    imports: Vec<String>,
+    #[serde(flatten)]
+    preview: loong_policy::Preview,
+}
+
+/// Verifies the component and everything it imports, and shows what policy would grant. Compiles, links and
+/// runs nothing.
+fn dry_run(ui: &mut Ui, places: &Places, args: &RunArgs) -> Result<(), CommandError> {
+    let settings = crate::settings::Settings::read(&places.settings())?;
+    let policy = crate::host::policy(args.load.policy.as_deref(), &settings, places)?;
+    let root = crate::host::trust_root(places)?;
+    let mut on_path = PluginPath::new(&args.load.plugins, places.plugins());
+    let first = on_path.find(&args.component)?;
+    on_path.beside(&first);
+
+    let mut waiting: Vec<PathBuf> = args.load.with.iter().cloned().chain([first]).rev().collect();
+    let mut planned: Vec<Planned> = Vec::new();
+    while let Some(path) = waiting.pop() {
+        if planned.iter().any(|known| known.path == path) {
+            continue;
+        }
+        let verified = loong_trust::verify(locate::candidate(&path)?, &root, crate::host::now_ms() / 1000)?;
+        let offer = args.load.offer(&settings, &verified)?;
+        let preview = loong_policy::preview(&policy, &verified, &offer);
+        for import in verified.contents().imports.iter().filter_map(|import| import.interface.as_ref()) {
+            if loong_manifest::authority_of_import(import) == loong_manifest::Authority::Plugin {
+                match on_path.offering(import).first() {
+                    Some(entry) => waiting.push(entry.path.clone()),
+                    None => ui.warning(format!(
+                        "nothing here offers `{import}`, which `{}` imports",
+                        verified.id()
+                    )),
+                }
+            }
+        }
+        let imports = verified.contents().imports.iter().map(|import| import.name.clone()).collect();
+        planned.push(Planned { path, digest: verified.digest().to_string(), imports, preview });
+    }
+    if ui.json() {
+        ui.document("loong.dry-run/1", &json!({ "components": planned }));
+    } else {
+        for component in &planned {
+            show(ui, component);
+        }
+        ui.line("Nothing was compiled, linked or run.");
+    }
+    match planned.iter().find_map(|component| component.preview.denials.first()) {
+        Some(denial) => Err(denial.clone().into()),
+        None => Ok(()),
+    }
+}
+
+fn show(ui: &mut Ui, component: &Planned) {
+    let Planned { path, digest, imports, preview } = component;
+    ui.line(format!("{} {} ({}) from {}", preview.plugin, preview.version, preview.tier, path.display()));
+    ui.line(format!("  {digest}"));
+    for import in imports {
+        ui.line(format!("  imports {import}"));
+    }
+    for asked in &preview.asked {
+        let scope = if asked.scope.is_empty() { String::new() } else { format!(" {}", asked.scope) };
+        match &asked.outcome {
+            loong_policy::Outcome::Granted { policies, narrowed } => {
+                let narrowed =
+                    narrowed.as_ref().map_or_else(String::new, |narrowed| format!(" ({narrowed})"));
+                ui.line(format!(
+                    "  grants {}{scope}{narrowed}: {} [{}]",
+                    asked.capability,
+                    asked.reason,
+                    policies.join(", ")
+                ));
+            }
+            loong_policy::Outcome::Refused(denial) => {
+                ui.line(format!("  refuses {}{scope}: {denial}", asked.capability))
+            }
+        }
+    }
+    ui.line(String::new());
+}

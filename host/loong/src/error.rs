@@ -1,0 +1,202 @@
+//! What a person is told when something did not work: facts, then blame, then a hint. Hints and exit codes
+//! are chosen here and nowhere else.
+
+use loong_inspect::InspectError;
+use loong_kernel::Fault;
+use loong_manifest::{Code, ManifestError};
+use loong_policy::{Denial, PolicyError};
+use loong_runtime::LoadError;
+use loong_trust::TrustError;
+use loong_trust::file::FileError;
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+
+/// Why a command did not do what was asked.
+#[derive(Debug, Clone)]
+pub struct CommandError {
+    /// The public code; it decides the exit code.
+    pub code: Code,
+    /// The fact, as one lower-case phrase.
+    pub headline: String,
+    /// More facts, and who is to blame.
+    pub details: Vec<String>,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+impl Serialize for CommandError {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut error = serializer.serialize_struct("error", 5)?;
+        error.serialize_field("code", &self.code)?;
+        error.serialize_field("message", &self.headline)?;
+        error.serialize_field("details", &self.details)?;
+        error.serialize_field("hint", &self.hint)?;
+        error.serialize_field("exit", &self.code.blame().exit_code())?;
+        error.end()
+    }
+}
+
+impl CommandError {
+    /// An error with the usual hint for its code.
+    pub fn new(code: Code, headline: impl Into<String>) -> Self {
+        Self { code, headline: headline.into(), details: Vec::new(), hint: hint(code).map(str::to_owned) }
+    }
+
+    /// The same with one more fact.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.details.push(detail.into());
+        self
+    }
+
+    /// The same with a hint that fits better than the usual one.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// An error with what caused it as further facts, as far as its own text does not hold them.
+    pub fn caused(code: Code, error: &dyn std::error::Error) -> Self {
+        let mut all = Self::new(code, error.to_string());
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            if !all.headline.contains(&text) && !all.details.contains(&text) {
+                all.details.push(text);
+            }
+            source = cause.source();
+        }
+        all
+    }
+
+    /// What happened while something was done to a file.
+    pub fn file(code: Code, doing: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
+        Self::new(code, format!("cannot {doing} `{}`", path.display())).detail(error.to_string())
+    }
+}
+
+/// The usual next step.
+const fn hint(code: Code) -> Option<&'static str> {
+    Some(match code {
+        Code::ApprovalRequired => {
+            "it was not done; what asks for approval is said by `loong policy explain OPERATION`"
+        }
+        Code::AuditUnavailable => {
+            "make room on the disk that holds the data folder, see `loong doctor`; nothing runs without its audit trail"
+        }
+        Code::CapabilityDenied | Code::TierTooLow => {
+            "read what it asks with `loong plugins info FILE`, and what decides with `loong run FILE --dry-run`"
+        }
+        Code::ComponentCoreModule => "build it for `wasm32-wasip2`, or pack it with `loong plugins build`",
+        Code::ComponentTruncated => "the download or copy is not complete; fetch the file again",
+        Code::CompileLimit => {
+            "the component is too large for its tier, or hostile; see `loong plugins check FILE`"
+        }
+        Code::Deadline => {
+            "a manifest can ask for more time in `limits.deadline_ms`, up to what its tier allows"
+        }
+        Code::HostFailed => "this is a mistake in loong; please report it with the output of `loong doctor`",
+        Code::ImportUnknown => {
+            "put the component that offers the interface beside this one, or name it with `--with FILE`"
+        }
+        Code::ManifestInvalid => {
+            "the schema is registry/schema/loong.plugin.schema.json; `loong plugins check FILE` shows all checks"
+        }
+        Code::ManifestUnderdeclared => {
+            "add what is missing to `loong.plugin.json`, with a reason, and build again"
+        }
+        Code::NotWasm => "a component is a WebAssembly binary; build one with `loong plugins build`",
+        Code::OperationUnknown => "`loong tools list` shows what can be called",
+        Code::OperationAmbiguous => "give the full name, `namespace:package/interface#function`",
+        Code::PluginUnknown => "give the path of a .wasm file, or an id that `loong plugins list` shows",
+        Code::PolicyDenied => {
+            "`loong policy explain OPERATION` says which policies decide and what would change the answer"
+        }
+        Code::PolicyInvalid => {
+            "`loong policy check` shows every mistake; nothing is allowed until it is mended"
+        }
+        Code::RootExpired | Code::RootInvalid => "`loong registry keys list` shows the trust root",
+        Code::SignatureOtherBytes => {
+            "the component was changed after it was signed; build or fetch both files again"
+        }
+        Code::SignatureInvalid | Code::SignatureMalformed => {
+            "fetch the component and its .sigstore.json again, or sign it with `loong plugins sign`"
+        }
+        Code::SignatureKeyRevoked | Code::SignatureKeyExpired => {
+            "get a version that is signed with a current key"
+        }
+        Code::SignatureNamespace => {
+            "the key may sign only for the publishers that the trust root names for it"
+        }
+        Code::UnsignedRefused => {
+            "sign it with `loong plugins sign`, or run it under a policy that admits unsigned components"
+        }
+        _ => return None,
+    })
+}
+
+impl From<TrustError> for CommandError {
+    fn from(error: TrustError) -> Self {
+        Self::caused(error.code(), &error)
+    }
+}
+
+impl From<ManifestError> for CommandError {
+    fn from(error: ManifestError) -> Self {
+        Self::new(error.code(), format!("the manifest is not valid: {error}"))
+    }
+}
+
+impl From<PolicyError> for CommandError {
+    fn from(error: PolicyError) -> Self {
+        let mut all = Self::new(error.code(), error.first.to_string());
+        all.details = error.more.iter().map(ToString::to_string).collect();
+        all
+    }
+}
+
+impl From<Denial> for CommandError {
+    fn from(denial: Denial) -> Self {
+        Self::new(denial.code(), format!("cannot load `{}` {}", denial.plugin, denial.version))
+            .detail(format!("denied: {denial}"))
+            .detail(denial.blame())
+    }
+}
+
+impl From<LoadError> for CommandError {
+    fn from(error: LoadError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
+impl From<loong_store::StoreError> for CommandError {
+    fn from(error: loong_store::StoreError) -> Self {
+        Self::caused(error.code(), &error)
+    }
+}
+
+impl From<FileError> for CommandError {
+    fn from(error: FileError) -> Self {
+        Self::caused(error.code(), &error)
+    }
+}
+
+impl From<InspectError> for CommandError {
+    fn from(error: InspectError) -> Self {
+        Self::caused(error.code(), &error)
+    }
+}
+
+impl From<Fault> for CommandError {
+    fn from(fault: Fault) -> Self {
+        let error = Self::new(fault.code(), fault.to_string());
+        match fault {
+            Fault::Denied { policies, .. } | Fault::NeedsApproval { policies, .. }
+                if !policies.is_empty() =>
+            {
+                error.detail(format!("decided by {}", policies.join(", ")))
+            }
+            _ => error,
+        }
+    }
+}

@@ -1,0 +1,490 @@
+//! Puts the parts together: places, settings, policy, trust, store, runtime, kernel.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use loong_kernel::{Active, Call, Caller, Event, Executor, Kernel, Run, RunEnd, RunId};
+use loong_manifest::{Access, Code, Tier, escape};
+use loong_policy::{Offer, OfferedFolder, PolicySet, Preset, Source, Token};
+use loong_runtime::artifact::Artifacts;
+use loong_runtime::{Arguments, Output, Plugin, Runtime};
+use loong_store::{Store, StoreOptions};
+use loong_trust::{Candidate, TrustRoot, Verified};
+
+use crate::error::CommandError;
+use crate::locate::{self, PluginPath};
+use crate::places::Places;
+use crate::settings::Settings;
+use crate::ui::Ui;
+use crate::watch::Terminal;
+
+/// How long one component may take to compile.
+const COMPILE_DEADLINE: Duration = Duration::from_secs(120);
+/// Memory of all guests of the process together, in bytes.
+const MEMORY_BYTES_MAX: u64 = 2 << 30;
+/// Most components that one run loads.
+const PLUGINS_MAX: usize = 64;
+
+/// Options of every command that loads components
+#[derive(clap::Args, Clone, Default)]
+pub struct LoadArgs {
+    /// Policies to decide by: `default`, `balanced`, `strict`, `ci`, or a folder of .cedar files
+    #[arg(long, value_name = "POLICY")]
+    pub policy: Option<String>,
+    /// Look for other components in this folder too (may be repeated)
+    #[arg(long, value_name = "DIR")]
+    pub plugins: Vec<PathBuf>,
+    /// Load this component too, whatever its tier (may be repeated)
+    #[arg(long, value_name = "FILE")]
+    pub with: Vec<PathBuf>,
+    /// The folder that components see as `/workspace`; read-only unless `--allow-write` is given
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub workspace: PathBuf,
+    /// Let components change files in the workspace, as far as policy lets them
+    #[arg(long)]
+    pub allow_write: bool,
+    /// Offer another folder, read-only; add `:rw` to let components change it (may be repeated)
+    #[arg(long, value_name = "NAME=DIR[:rw]")]
+    pub allow_dir: Vec<String>,
+    /// Say yes to a capability where policy leaves it to a person: log, config, kv, stream, process, tools (may be repeated)
+    #[arg(long, value_name = "CAPABILITY")]
+    pub allow: Vec<String>,
+}
+
+impl LoadArgs {
+    /// What the operator offers to one component.
+    pub fn offer(&self, settings: &Settings, component: &Verified) -> Result<Offer, CommandError> {
+        let mut offer = Offer::default();
+        let access = if self.allow_write { Access::Write } else { Access::Read };
+        let workspace = OfferedFolder { host: self.workspace.clone(), access, by_flag: self.allow_write };
+        offer.folders.insert("workspace".into(), workspace);
+        for text in &self.allow_dir {
+            let (name, rest) = text
+                .split_once('=')
+                .filter(|(name, rest)| !name.is_empty() && !rest.is_empty())
+                .ok_or_else(|| {
+                    CommandError::new(
+                        Code::CommandLineInvalid,
+                        format!("`--allow-dir {text}` is not `NAME=DIR` or `NAME=DIR:rw`"),
+                    )
+                })?;
+            let (folder, access) =
+                rest.strip_suffix(":rw").map_or((rest, Access::Read), |folder| (folder, Access::Write));
+            offer.folders.insert(name.into(), OfferedFolder { host: folder.into(), access, by_flag: true });
+        }
+        for folder in offer.folders.values() {
+            std::fs::read_dir(&folder.host).map_err(|error| {
+                CommandError::file(Code::FileUnreadable, "offer the folder", &folder.host, &error)
+            })?;
+        }
+        const NAMES: [&str; 6] = ["log", "config", "kv", "stream", "process", "tools"];
+        for name in &self.allow {
+            if !NAMES.contains(&name.as_str()) {
+                return Err(CommandError::new(
+                    Code::CommandLineInvalid,
+                    format!("`{name}` is no capability"),
+                )
+                .hint(format!("one of {}; folders are offered with `--allow-dir`", NAMES.join(", "))));
+            }
+            offer.allow.insert(name.clone());
+        }
+        // The id of an unverified component is only its own claim: nobody's settings are handed out for it.
+        if component.tier() > Tier::Unverified {
+            offer.config = settings.plugins.get(&component.id().to_string()).cloned().unwrap_or_default();
+        }
+        Ok(offer)
+    }
+}
+
+/// The policies that a run is decided by: the preset or folder that the flag names, else the settings, else
+/// the default; and the user's own policies in addition.
+pub fn policy(flag: Option<&str>, settings: &Settings, places: &Places) -> Result<PolicySet, CommandError> {
+    let name = flag.or(settings.policy.as_deref()).unwrap_or(Preset::Default.as_str());
+    let (sources, tiers) = policy_sources(name, places)?;
+    match preset(name) {
+        Some(preset) if sources == preset.sources() => Ok(PolicySet::builtin(preset)?),
+        _ => Ok(PolicySet::read(&sources, &tiers)?),
+    }
+}
+
+fn preset(name: &str) -> Option<Preset> {
+    Preset::ALL.into_iter().find(|preset| preset.as_str() == name)
+}
+
+/// The files of a preset, or of a folder, and the user's own in addition; and the text of its `tiers.toml`.
+pub fn policy_sources(name: &str, places: &Places) -> Result<(Vec<Source>, String), CommandError> {
+    let (mut sources, tiers) = match preset(name) {
+        Some(preset) => (preset.sources(), preset.tiers().to_owned()),
+        None => {
+            let folder = Path::new(name);
+            let sources = cedar_files(folder)?;
+            if sources.is_empty() {
+                return Err(CommandError::new(
+                    Code::PolicyInvalid,
+                    format!("`{name}` is no preset and no folder with .cedar files"),
+                )
+                .hint("the presets are default, balanced, strict and ci"));
+            }
+            let file = folder.join("tiers.toml");
+            let tiers = match std::fs::read_to_string(&file) {
+                Ok(text) => text,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    Preset::Default.tiers().to_owned()
+                }
+                Err(error) => return Err(CommandError::file(Code::PolicyInvalid, "read", &file, &error)),
+            };
+            (sources, tiers)
+        }
+    };
+    sources.extend(cedar_files(&places.policies())?);
+    Ok((sources, tiers))
+}
+
+/// The policy files of a folder in the order of their names; none when there is no such folder.
+pub fn cedar_files(folder: &Path) -> Result<Vec<Source>, CommandError> {
+    let failed = |error: std::io::Error| {
+        CommandError::file(Code::PolicyInvalid, "read the policies in", folder, &error)
+    };
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "cedar") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    let mut sources = Vec::new();
+    for path in paths {
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| CommandError::file(Code::PolicyInvalid, "read", &path, &error))?;
+        sources
+            .push(Source { name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(), text });
+    }
+    Ok(sources)
+}
+
+/// The trust root of this user. Without one nobody is vouched for.
+pub fn trust_root(places: &Places) -> Result<TrustRoot, CommandError> {
+    let path = places.trust_root();
+    match std::fs::read(&path) {
+        Ok(bytes) => Ok(TrustRoot::read(&bytes)?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(TrustRoot::empty()),
+        Err(error) => Err(CommandError::file(Code::RootInvalid, "read the trust root", &path, &error)),
+    }
+}
+
+/// Milliseconds since the Unix epoch.
+#[expect(clippy::disallowed_methods, reason = "the host's clock, handed to everything that needs one")]
+pub fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The host of one command: everything that is needed to load components and call them.
+pub struct Host {
+    kernel: Arc<Kernel<Store, Runtime>>,
+    store: Store,
+    watch: Arc<Terminal>,
+    root: TrustRoot,
+    settings: Settings,
+    path: PluginPath,
+    args: LoadArgs,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// A run under way.
+pub struct Session {
+    run: Arc<Run>,
+    token: Token,
+}
+
+impl Session {
+    /// The run.
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+}
+
+impl Host {
+    /// Opens the store and reads policy and trust; loads nothing yet.
+    pub fn open(ui: &Ui, places: &Places, args: &LoadArgs) -> Result<Self, CommandError> {
+        let settings = Settings::read(&places.settings())?;
+        let policy = policy(args.policy.as_deref(), &settings, places)?;
+        let root = trust_root(places)?;
+        let options = StoreOptions { audit_bytes_max: settings.audit.bytes_max, ..StoreOptions::default() };
+        let store = Store::open(&places.database(), &options, Arc::new(now_ms))?;
+        let watch = Arc::new(Terminal::new(ui.verbose(), ui.quiet()));
+        let spinner = ui.spinner();
+        let progress = Box::new(move |digest: Option<&loong_manifest::Digest>| match digest {
+            Some(digest) => {
+                spinner.set_message(format!("compiling {}", digest.short()));
+                spinner.enable_steady_tick(Duration::from_millis(100));
+            }
+            None => spinner.finish_and_clear(),
+        });
+        let artifacts = Artifacts::open(
+            &places.cache.join("artifacts"),
+            &places.cache.join("artifact.key"),
+            compiler()?,
+            COMPILE_DEADLINE,
+            progress,
+        )
+        .map_err(|error| CommandError::new(error.code(), error.to_string()))?;
+        let empty_folder = places.cache.join("empty");
+        std::fs::create_dir_all(&empty_folder).map_err(|error| {
+            CommandError::file(Code::FileUnwritable, "make the folder", &empty_folder, &error)
+        })?;
+        let executor = Runtime::new(loong_runtime::Settings {
+            artifacts,
+            kv: Arc::new(store.clone()),
+            watch: Arc::<Terminal>::clone(&watch),
+            empty_folder: empty_folder.into(),
+            memory_bytes_max: MEMORY_BYTES_MAX,
+        });
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(
+                |error| CommandError::new(Code::HostFailed, format!("threads cannot be started: {error}")),
+            )?;
+        Ok(Self {
+            kernel: Kernel::new(policy, store.clone(), executor, Box::new(now_ms)),
+            store,
+            watch,
+            root,
+            settings,
+            path: PluginPath::new(&args.plugins, places.plugins()),
+            args: args.clone(),
+            runtime,
+        })
+    }
+
+    /// The folders in which components are looked for.
+    pub const fn path_mut(&mut self) -> &mut PluginPath {
+        &mut self.path
+    }
+
+    /// The folders in which components are looked for.
+    pub const fn path(&self) -> &PluginPath {
+        &self.path
+    }
+
+    /// The kernel.
+    pub const fn kernel(&self) -> &Arc<Kernel<Store, Runtime>> {
+        &self.kernel
+    }
+
+    /// Begins a run.
+    pub fn start(&self, request: &str) -> Result<Session, CommandError> {
+        let mut bits = [0; 16];
+        getrandom::fill(&mut bits).map_err(|error| {
+            CommandError::new(Code::HostFailed, format!("there are no random numbers: {error}"))
+        })?;
+        let (run, token) =
+            self.runtime.block_on(self.kernel.start(RunId::from_random(bits), escape(request)))?;
+        Ok(Session { run, token })
+    }
+
+    /// Reads and verifies a component file; a refusal is written down.
+    pub fn verify(&self, path: &Path, session: Option<&Session>) -> Result<Verified, CommandError> {
+        let verified = locate::candidate(path).and_then(|candidate: Candidate| {
+            let digest = *candidate.digest();
+            loong_trust::verify(candidate, &self.root, now_ms() / 1000).map_err(|error| {
+                CommandError::from(error)
+                    .detail(format!("in `{}`", path.display()))
+                    .detail(digest.to_string())
+            })
+        });
+        verified.map_err(|error| self.refused(&path.display().to_string(), error, session))
+    }
+
+    /// Writes a refusal down and hands it on.
+    fn refused(&self, plugin: &str, error: CommandError, session: Option<&Session>) -> CommandError {
+        let event = Event::PluginRefused {
+            run: session.map(|session| session.run.id().to_string()),
+            plugin: escape(plugin),
+            digest: None,
+            code: error.code,
+            reason: error.headline.clone(),
+        };
+        match self.runtime.block_on(self.kernel.refuse(event)) {
+            Ok(()) => error,
+            Err(fault) => fault.into(),
+        }
+    }
+
+    /// Loads a component, and whatever it imports from other components.
+    pub fn load(&self, ui: &Ui, path: &Path, session: &Session) -> Result<Arc<Active<Plugin>>, CommandError> {
+        for extra in &self.args.with {
+            self.load_one(extra, session)?;
+        }
+        let first = self.load_one(path, session)?;
+        if first.tier == Tier::Unverified {
+            ui.note(format!(
+                "note: `{}` is unverified, nobody in your trust root signed it: it runs restricted",
+                first.id
+            ));
+        }
+        self.load_imports(session)?;
+        Ok(first)
+    }
+
+    /// Verifies, admits, compiles, links and activates one component.
+    pub fn load_one(&self, path: &Path, session: &Session) -> Result<Arc<Active<Plugin>>, CommandError> {
+        let verified = self.verify(path, Some(session))?;
+        let (id, key) = (verified.id().clone(), verified.signer().map(|signer| signer.key_id.to_string()));
+        let refused = |error: CommandError| {
+            self.refused(&id.to_string(), error.detail(format!("in `{}`", path.display())), Some(session))
+        };
+        let offer = self.args.offer(&self.settings, &verified)?;
+        let admitted = loong_policy::admit(self.kernel.policy(), verified, &offer)
+            .map_err(|denial| refused(denial.into()))?;
+        let plugin = self
+            .runtime
+            .block_on(self.kernel.executor().load(&admitted))
+            .map_err(|error| refused(CommandError::from(error).detail(format!("`{id}` cannot be loaded"))))?;
+        self.runtime.block_on(self.kernel.activate(
+            Active::new(&admitted, plugin),
+            key,
+            Some(&session.run),
+        ))?;
+        let catalog = self.kernel.catalog();
+        catalog
+            .plugin(&id)
+            .cloned()
+            .ok_or_else(|| CommandError::new(Code::HostFailed, format!("`{id}` was not activated")))
+    }
+
+    /// Loads components until every import is satisfied, and compares the types on both sides.
+    fn load_imports(&self, session: &Session) -> Result<(), CommandError> {
+        for _ in 0..PLUGINS_MAX {
+            let catalog = self.kernel.catalog();
+            let mut missing = None;
+            for importer in catalog.plugins() {
+                for import in importer.plugin.imports() {
+                    match catalog.offering(&import.interface).first() {
+                        None => missing = Some((importer.id.clone(), import.interface.clone())),
+                        Some(offering) => agree(importer, import, offering)?,
+                    }
+                }
+            }
+            let Some((importer, interface)) = missing else { return Ok(()) };
+            let entries = self.path.offering(&interface);
+            let entry = entries.first().ok_or_else(|| {
+                let error = CommandError::new(
+                    Code::ImportUnknown,
+                    format!("`{importer}` imports `{interface}`, which no component here offers"),
+                );
+                self.refused(&importer.to_string(), error, Some(session))
+            })?;
+            let loaded = self.load_one(&entry.path, session)?;
+            if loaded.tier == Tier::Unverified {
+                let error = CommandError::new(Code::TierTooLow, format!("`{importer}` imports `{interface}`, which only the unverified `{}` offers", loaded.id))
+                    .detail(format!("in `{}`", entry.path.display()))
+                    .hint("sign it with `loong plugins sign`, or name it with `--with FILE` to load it all the same");
+                return Err(self.refused(&loaded.id.to_string(), error, Some(session)));
+            }
+        }
+        Err(CommandError::new(
+            Code::ImportUnknown,
+            format!("more than {PLUGINS_MAX} components would have to be loaded"),
+        ))
+    }
+
+    /// Loads every component on the path that offers what the loaded ones may call by name.
+    pub fn load_callable(&self, ui: &Ui, session: &Session) {
+        let catalog = self.kernel.catalog();
+        for entry in self.path.entries() {
+            let wanted = catalog.plugins().any(|plugin| {
+                entry.manifest.operations.iter().any(|operation| plugin.grants.operation(&operation.name))
+            });
+            if wanted
+                && catalog.plugin(&entry.manifest.id).is_none()
+                && let Err(error) = self.load_one(&entry.path, session)
+            {
+                ui.warning(format!(
+                    "`{}` is not loaded: {} [{}]",
+                    entry.manifest.id, error.headline, error.code
+                ));
+            }
+        }
+    }
+
+    /// Makes one call in the name of the person.
+    pub fn call(
+        &self,
+        session: &Session,
+        operation: &str,
+        arguments: Arguments,
+    ) -> Result<Output, CommandError> {
+        let call: Call<Runtime> = Call {
+            run: Arc::clone(&session.run),
+            caller: Caller::<<Runtime as Executor>::Plugin>::Person,
+            token: session.token.clone(),
+            operation: operation.to_owned(),
+            arguments,
+            deadline: None,
+            depth: 0,
+        };
+        let result = self.runtime.block_on(self.kernel.clone().call(call));
+        self.watch.flush();
+        result.map_err(CommandError::from)
+    }
+
+    /// Ends a run and closes the store. The result is the command's, unless the end cannot be written down.
+    pub fn finish(self, session: &Session, result: Result<(), CommandError>) -> Result<(), CommandError> {
+        let end = RunEnd { code: result.as_ref().err().map(|error| error.code) };
+        let ended = self.runtime.block_on(self.kernel.finish(&session.run, end));
+        let closed = self.store.close();
+        result?;
+        ended?;
+        Ok(closed?)
+    }
+}
+
+/// Whether what is offered has the types that the importer was built for.
+fn agree(
+    importer: &Active<Plugin>,
+    import: &loong_runtime::Import,
+    offering: &Active<Plugin>,
+) -> Result<(), CommandError> {
+    for function in &import.functions {
+        let offered = offering
+            .operations
+            .iter()
+            .find(|operation| {
+                operation.name.function == function.name
+                    && operation
+                        .name
+                        .interface
+                        .as_ref()
+                        .is_some_and(|interface| interface.satisfies(&import.interface))
+            })
+            .and_then(|operation| offering.plugin.signature(&operation.name));
+        if offered.as_ref() != Some(&function.signature) {
+            return Err(CommandError::new(
+                Code::AbiMismatch,
+                format!(
+                    "`{}` and `{}` do not agree on `{}#{}`",
+                    importer.id, offering.id, import.interface, function.name
+                ),
+            )
+            .detail(format!("wanted:  {}", function.signature))
+            .detail(format!("offered: {}", offered.unwrap_or_else(|| "nothing".to_owned())))
+            .hint("build both against the same WIT"));
+        }
+    }
+    Ok(())
+}
+
+/// The compiler: beside this program.
+pub fn compiler() -> Result<PathBuf, CommandError> {
+    let own = std::env::current_exe().map_err(|error| {
+        CommandError::new(Code::HostFailed, format!("this program cannot find itself: {error}"))
+    })?;
+    Ok(own.with_file_name("loong-compile"))
+}

@@ -1,0 +1,56 @@
+//! `loong.toml`: the operator's settings.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use loong_manifest::Code;
+use serde::Deserialize;
+
+use crate::error::CommandError;
+
+/// Largest settings file, in bytes.
+const BYTES_MAX: u64 = 1 << 20;
+
+/// The operator's settings. Every member may be absent.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Which policies: a preset's name, or a folder of `.cedar` files.
+    pub policy: Option<String>,
+    /// Settings of plugins by plugin id, read through `loong:host/config`.
+    #[serde(default)]
+    pub plugins: BTreeMap<String, BTreeMap<String, String>>,
+    /// The audit log.
+    #[serde(default)]
+    pub audit: AuditSettings,
+}
+
+/// Settings of the audit log.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditSettings {
+    /// Largest size of the database, in bytes; when it is reached, nothing runs until room is made.
+    pub bytes_max: Option<u64>,
+}
+
+impl Settings {
+    /// Reads the file. An absent file sets nothing.
+    pub fn read(path: &Path) -> Result<Self, CommandError> {
+        let text = match std::fs::metadata(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Ok(metadata) if metadata.len() > BYTES_MAX => {
+                return Err(CommandError::new(
+                    Code::ConfigInvalid,
+                    format!("`{}` is larger than {BYTES_MAX} bytes", path.display()),
+                ));
+            }
+            _ => std::fs::read_to_string(path).map_err(|error| {
+                CommandError::file(Code::ConfigInvalid, "read the settings", path, &error)
+            })?,
+        };
+        toml::from_str(&text).map_err(|error| {
+            CommandError::new(Code::ConfigInvalid, format!("the settings in `{}` are wrong", path.display()))
+                .detail(error.to_string().trim().to_owned())
+        })
+    }
+}
