@@ -1,2 +1,345 @@
-//! placeholder
-fn main() {}
+//! Measures the road of a call. Every figure is a ratio to a limit that is measured interleaved in the same
+//! process and the same minute: the median and the minimum of both, never an absolute goal.
+//!
+//! `loong-bench [--json]` prints the table; `loong-bench --minimal FILE` is the smallest program that makes one
+//! call of a compiled component, to compare the start of `loong tools call` with.
+
+#![expect(clippy::print_stdout, reason = "a program whose answer is a table")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a measuring program stops at the first surprise"
+)]
+#![allow(unreachable_pub, reason = "a program has no public interface")]
+
+mod bench;
+mod raw;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bench::{Row, Samples, compare};
+use loong_kernel::{Active, Call, Caller, Durability, Event, Kernel, Ledger, RunId};
+use loong_manifest::{Meter, Tier};
+use loong_policy::{Offer, PolicySet, Preset};
+use loong_runtime::artifact::Artifacts;
+use loong_runtime::{Arguments, Output, Runtime};
+use loong_store::{Store, StoreOptions};
+use loong_trust::{Candidate, SigningKey, TrustRoot, UtcTime};
+use serde_json::json;
+use wasmtime::component::Val;
+
+const ECHO: &str = include_str!("echo.wat");
+const PACK: &str = include_str!("pack.wat");
+/// Calls of one variant before the next has its turn.
+const BATCH: usize = 50;
+const ROUNDS: usize = 60;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, file] = arguments.as_slice()
+        && flag == "--minimal"
+    {
+        println!("{}", raw::minimal(Path::new(file)));
+        return;
+    }
+    let rows = measure();
+    if arguments.iter().any(|argument| argument == "--json") {
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&json!({ "schema": "loong.bench/1", "rows": bench::json(&rows) }))
+                .unwrap()
+        );
+    } else {
+        bench::print(&rows);
+    }
+}
+
+/// The folder of this program, where the host's programs are too.
+fn beside(program: &str) -> PathBuf {
+    let path = std::env::current_exe().unwrap().with_file_name(program);
+    assert!(path.exists(), "{} is missing; run ./bench", path.display());
+    path
+}
+
+struct Host {
+    kernel: Arc<Kernel<Store, Runtime>>,
+    store: Store,
+    runtime: tokio::runtime::Runtime,
+    key: SigningKey,
+    root: TrustRoot,
+    folder: tempfile::TempDir,
+}
+
+fn clock() -> u64 {
+    u64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis())
+        .unwrap()
+}
+
+impl Host {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let store = Store::open(&data.join("loong.db"), &StoreOptions::default(), Arc::new(clock)).unwrap();
+        let cache = folder.path().join("cache");
+        let artifacts = Artifacts::open(
+            &cache.join("artifacts"),
+            &cache.join("artifact.key"),
+            beside("loong-compile"),
+            Duration::from_secs(60),
+            Box::new(|_| {}),
+        );
+        let executor = Runtime::new(loong_runtime::Settings {
+            artifacts: artifacts.unwrap(),
+            kv: Arc::new(store.clone()),
+            watch: Arc::new(()),
+            empty_folder: folder.path().into(),
+            memory_bytes_max: 1 << 30,
+        });
+        let policy = PolicySet::builtin(Preset::Default).unwrap();
+        let kernel = Kernel::new(policy, store.clone(), executor, Box::new(clock));
+        let key = SigningKey::generate().unwrap();
+        let expires = UtcTime::from_unix_s(4_000_000_000);
+        let root = TrustRoot::local(&key.public(), "bench", &["bench"], Tier::Official, expires).unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        Self { kernel, store, runtime, key, root, folder }
+    }
+
+    /// A signed component file, as an author makes one.
+    fn component(&self, name: &str, text: &str, operation: &str, tools: &str) -> PathBuf {
+        let manifest = json!({
+            "id": format!("bench:{name}"), "version": "1.0.0", "kind": "tool", "summary": "for measuring",
+            "capabilities": { "tools": { "reason": "to measure a nested call", "operations": [tools] } },
+            "operations": [{ "name": operation, "risk": "read" }],
+        });
+        let bytes =
+            loong_inspect::with_manifest(&wat::parse_str(text).unwrap(), manifest.to_string().as_bytes())
+                .unwrap();
+        let path = self.folder.path().join(format!("{name}.wasm"));
+        let candidate = Candidate::read(bytes.clone(), None, name).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        std::fs::write(
+            path.with_extension("wasm.sigstore.json"),
+            loong_trust::sign(&self.key, &candidate).unwrap(),
+        )
+        .unwrap();
+        path
+    }
+
+    fn load(&self, path: &Path) {
+        let bundle = std::fs::read(path.with_extension("wasm.sigstore.json")).unwrap();
+        let candidate = Candidate::read(std::fs::read(path).unwrap(), Some(bundle), "x").unwrap();
+        let verified = loong_trust::verify(candidate, &self.root, clock() / 1000).unwrap();
+        let admitted = loong_policy::admit(self.kernel.policy(), verified, &Offer::default()).unwrap();
+        let plugin = self.runtime.block_on(self.kernel.executor().load(&admitted)).unwrap();
+        self.runtime.block_on(self.kernel.activate(Active::new(&admitted, plugin), None, None)).unwrap();
+    }
+}
+
+fn measure() -> Vec<Row> {
+    let host = Host::new();
+    let echo = host.component("echo", ECHO, "bench:echo/echo@1.0.0#echo", "bench:none/*");
+    let pack = host.component("pack", PACK, "bench:pack/pack@1.0.0#pass", "bench:echo/*");
+    host.load(&echo);
+    host.load(&pack);
+    let artifact = raw::compile(&beside("loong-compile"), &std::fs::read(&echo).unwrap());
+    let text = "x".repeat(1024);
+
+    let mut rows = calls(&host, &artifact, &text);
+    rows.push(append(&host));
+    rows.extend(json_to_values(&host, &artifact, &text));
+    let compiled = host.folder.path().join("echo.cwasm");
+    std::fs::write(&compiled, &artifact).unwrap();
+    rows.push(start(&host, &echo, &compiled));
+    rows
+}
+
+/// A governed call, and a nested one, against a fresh instance of the same component in the bare engine.
+fn calls(host: &Host, artifact: &[u8], text: &str) -> Vec<Row> {
+    let engines = loong_runtime::engine::Engines::default();
+    let bare = raw::Raw::new(engines.get(Meter::Epoch).unwrap(), artifact);
+    let mut samples = [const { Samples::new() }; 4];
+    let id = std::cell::Cell::new(0_u8);
+    let governed = |operation: &'static str, typed: bool, samples: &mut Samples| {
+        id.set(id.get().wrapping_add(1));
+        host.runtime.block_on(async {
+            let (run, token) =
+                host.kernel.start(RunId::from_random([id.get(); 16]), "bench".into()).await.unwrap();
+            for _ in 0..BATCH {
+                let arguments = if typed {
+                    Arguments::Values(vec![Val::String(text.to_owned())])
+                } else {
+                    Arguments::Json(json!({ "text": text }))
+                };
+                let call: Call<Runtime> = Call {
+                    run: Arc::clone(&run),
+                    caller: Caller::Person,
+                    token: token.clone(),
+                    operation: operation.to_owned(),
+                    arguments,
+                    deadline: None,
+                    depth: 0,
+                };
+                let begun = Instant::now();
+                let output = Arc::clone(&host.kernel).call(call).await.unwrap();
+                samples.add(begun.elapsed());
+                match output {
+                    Output::Values(values) => assert_eq!(values, [Val::String(text.to_owned())]),
+                    Output::Json(value) => assert_eq!(value, text),
+                }
+            }
+        });
+    };
+    for _ in 0..ROUNDS {
+        for _ in 0..BATCH {
+            let begun = Instant::now();
+            let said = bare.call(text);
+            samples[0].add(begun.elapsed());
+            assert_eq!(said, text);
+        }
+        governed("bench:echo/echo@1.0.0#echo", true, &mut samples[1]);
+        governed("bench:pack/pack@1.0.0#pass", true, &mut samples[2]);
+        governed("bench:echo/echo@1.0.0#echo", false, &mut samples[3]);
+    }
+    let [bare, typed, nested, json] = samples;
+    vec![
+        compare(
+            "governed call, typed, 1 KB",
+            "bare engine, fresh pooled instance, same call",
+            &typed,
+            &bare,
+            Some(1.5),
+        ),
+        compare(
+            "governed call, JSON in and out, 1 KB",
+            "bare engine, fresh pooled instance, same call",
+            &json,
+            &bare,
+            None,
+        ),
+        compare(
+            "pack -> tool: two governed calls, 1 KB",
+            "governed call, typed, 1 KB",
+            &nested,
+            &typed,
+            None,
+        ),
+    ]
+}
+
+/// Handing an event to the audit log against inserting the same row into SQLite without waiting for the disk.
+fn append(host: &Host) -> Row {
+    let event = |number: u64| Event::RunFinished {
+        run: "0123456789abcdef".repeat(2),
+        calls: number,
+        denied: 0,
+        code: None,
+    };
+    let plain = rusqlite::Connection::open(host.folder.path().join("plain.db")).unwrap();
+    plain.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; CREATE TABLE t (i INTEGER PRIMARY KEY, e TEXT);").unwrap();
+    let mut insert = plain.prepare("INSERT INTO t (e) VALUES (?1)").unwrap();
+    let (mut queued, mut inserted) = (Samples::new(), Samples::new());
+    for _ in 0..ROUNDS {
+        host.runtime.block_on(async {
+            for number in 0..BATCH as u64 {
+                let begun = Instant::now();
+                host.store.append(event(number), Durability::Queued).await.unwrap();
+                queued.add(begun.elapsed());
+            }
+            // The writer has caught up before the other variant has its turn.
+            host.store.append(event(0), Durability::Written).await.unwrap();
+        });
+        for number in 0..BATCH as u64 {
+            let text = serde_json::to_string(&event(number)).unwrap();
+            let begun = Instant::now();
+            insert.execute([text]).unwrap();
+            inserted.add(begun.elapsed());
+        }
+    }
+    compare(
+        "audit append, queued",
+        "SQLite insert, one transaction each, NORMAL",
+        &queued,
+        &inserted,
+        Some(0.2),
+    )
+}
+
+/// JSON text to WIT values to JSON text against parsing and printing the same text.
+fn json_to_values(host: &Host, artifact: &[u8], text: &str) -> Vec<Row> {
+    use loong_runtime::values::{ConversionLimits, arguments_from_json, to_json};
+    let _ = host;
+    let engines = loong_runtime::engine::Engines::default();
+    let bare = raw::Raw::new(engines.get(Meter::Epoch).unwrap(), artifact);
+    let ty = bare.parameter();
+    let document = json!({ "text": text }).to_string();
+    let (mut converted, mut parsed) = (Samples::new(), Samples::new());
+    for _ in 0..ROUNDS * BATCH {
+        let begun = Instant::now();
+        let json: serde_json::Value = serde_json::from_str(&document).unwrap();
+        let values =
+            arguments_from_json([("text", ty.clone())].into_iter(), &json, &ConversionLimits::DEFAULT)
+                .unwrap();
+        let back = to_json(&ty, &values[0]).unwrap().to_string();
+        converted.add(begun.elapsed());
+        let begun = Instant::now();
+        let json: serde_json::Value = serde_json::from_str(&document).unwrap();
+        let printed = json.to_string();
+        parsed.add(begun.elapsed());
+        assert!(!back.is_empty() && printed == document);
+    }
+    vec![compare(
+        "JSON text -> WIT -> JSON text, 1 KB string",
+        "parse and print the same JSON",
+        &converted,
+        &parsed,
+        Some(2.0),
+    )]
+}
+
+/// The whole program from start to end against the smallest program that makes the same call.
+fn start(host: &Host, component: &Path, compiled: &Path) -> Row {
+    let home = host.folder.path().join("home");
+    std::fs::create_dir_all(home.join("config")).unwrap();
+    std::fs::write(home.join("config/trust-root.json"), host.root.to_json()).unwrap();
+    let loong = || {
+        let mut command = Command::new(beside("loong"));
+        command
+            .args(["tools", "call"])
+            .arg(component)
+            .args(["echo", "{\"text\": \"x\"}"])
+            .env("LOONG_HOME", &home);
+        command
+    };
+    let minimal = || {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.arg("--minimal").arg(compiled);
+        command
+    };
+    let time = |mut command: Command, samples: &mut Samples| {
+        let begun = Instant::now();
+        let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+        samples.add(begun.elapsed());
+        assert!(status.success());
+    };
+    // The first start compiles.
+    time(loong(), &mut Samples::new());
+    let (mut whole, mut least) = (Samples::new(), Samples::new());
+    for _ in 0..ROUNDS {
+        time(loong(), &mut whole);
+        time(minimal(), &mut least);
+    }
+    compare(
+        "`loong tools call`, warm, start to end",
+        "smallest program: start, artifact, one call",
+        &whole,
+        &least,
+        None,
+    )
+}
