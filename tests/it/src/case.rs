@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::fixture::plugins;
 use crate::root;
 use crate::sandbox::{Ended, Sandbox, copy};
 
@@ -16,8 +17,15 @@ static CHANGING: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"sha256:[0-9a-f]{64}\b", "sha256:[DIGEST]"),
         (r"\b[0-9a-f]{64}\b", "[HEX64]"),
         (r"\b[0-9a-f]{32}\b", "[RUN]"),
+        (r"(--run|run) [0-9a-f]{8,12}\b", "$1 [RUN]"),
         (r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00| UTC)?", "[TIME]"),
         (r"\b(after|in|took) \d+(\.\d+)? ?(µs|us|ms|s)\b", "$1 [DURATION]"),
+        (r"\(\d+\.\d+ ms\)", "([DURATION])"),
+        (r#""(time_ms|duration_us)": \d+"#, "\"$1\": [NUMBER]"),
+        (r"\b[0-9a-f]{12}\b", "[HEX12]"),
+        // The audit log as a table: as wide as what is in it, each line with the first digits of its run.
+        (r"(?m)^(\[TIME\]  \w+) +[0-9a-f]{8}\b", "$1  [RUN]"),
+        (r"(?m)^(\[TIME\].*?\S) {3,}", "$1  "),
         (r"\b(loong|loong-compile) \d+\.\d+\.\d+\b", "$1 [VERSION]"),
     ]
     .map(|(pattern, name)| (Regex::new(pattern).unwrap(), name))
@@ -44,6 +52,11 @@ pub fn run(name: &str) {
 
 /// Runs the lines of `cmd` in a place of their own.
 fn transcript(folder: &Path) -> String {
+    let text = fs::read_to_string(folder.join("cmd"))
+        .unwrap_or_else(|error| panic!("{}/cmd: {error}", folder.display()));
+    if text.contains("$PLUGINS") {
+        plugins();
+    }
     let sandbox = Sandbox::new();
     if folder.join("in").is_dir() {
         copy(&folder.join("in"), &sandbox.work());

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
@@ -12,79 +13,91 @@ use crate::root;
 pub struct Fixtures {
     /// The program `loong`; `loong-compile` is beside it.
     pub loong: PathBuf,
-    /// The first-party components, each with its signature file.
+    /// Where [`plugins`] puts the first-party components, each with its signature file.
     pub plugins: PathBuf,
     /// The components of `tests/guests`: `x.wasm` is made of `x.wat` or `x.rs`.
     pub guests: PathBuf,
-    /// A `LOONG_HOME` with the key that signed the first-party components and the trust root that names it.
+    /// A `LOONG_HOME` with the key that signs the first-party components and the trust root that names it.
     pub home: PathBuf,
     /// The folder of cargo's output.
     pub target: PathBuf,
 }
 
-/// The fixtures. The first use builds them; a build that fails fails the test.
+/// The programs, a key and the guests. The first use builds them; when that fails, the test that waited for it
+/// says why, and all others that nothing was built.
 pub fn fixtures() -> &'static Fixtures {
-    static FIXTURES: LazyLock<Fixtures> = LazyLock::new(Fixtures::build);
-    &FIXTURES
+    static FIXTURES: LazyLock<Option<Fixtures>> = LazyLock::new(|| {
+        let fixtures = Fixtures::locate();
+        catch_unwind(|| fixtures.once("programs", Fixtures::build)).ok().map(|()| fixtures)
+    });
+    FIXTURES.as_ref().expect("the programs and guests were not built; the first panic says why")
+}
+
+/// The folder of the first-party components. The first use builds and signs them.
+pub fn plugins() -> &'static Path {
+    static PLUGINS: LazyLock<bool> =
+        LazyLock::new(|| catch_unwind(|| fixtures().once("plugins", Fixtures::build_plugins)).is_ok());
+    assert!(*PLUGINS, "the first-party components were not built; the first panic says why");
+    &fixtures().plugins
 }
 
 impl Fixtures {
-    fn build() -> Self {
+    fn locate() -> Self {
         let own = std::env::current_exe().expect("the path of this program");
         let profile = own.parent().and_then(Path::parent).expect("target/PROFILE/deps/it");
         let target = profile.parent().expect("target").to_owned();
         let folder = target.join("it");
-        let given = std::env::var_os("LOONG_BIN").map(PathBuf::from);
-        let fixtures = Self {
-            loong: given.clone().unwrap_or_else(|| profile.join("loong")),
+        fs::create_dir_all(&folder).unwrap();
+        Self {
+            loong: std::env::var_os("LOONG_BIN").map_or_else(|| profile.join("loong"), PathBuf::from),
             plugins: folder.join("plugins"),
             guests: folder.join("guests"),
             home: folder.join("home"),
             target,
-        };
-        fs::create_dir_all(&folder).unwrap();
-        // nextest starts one process per test: the first one builds, the others wait and find the mark of this run.
-        let lock = File::create(folder.join("lock")).unwrap();
+        }
+    }
+
+    /// Does something once in a test run. nextest starts one process per test: the first one does it, the others
+    /// wait and find the mark of this run.
+    fn once(&self, what: &str, work: impl FnOnce(&Self)) {
+        let lock = File::create(self.target.join("it").join(what).with_extension("lock")).unwrap();
         lock.lock().unwrap();
-        let mark = folder.join("built-by");
+        let mark = self.target.join("it").join(what).with_extension("done-by");
         let run =
             std::env::var("NEXTEST_RUN_ID").unwrap_or_else(|_| format!("process {}", std::process::id()));
-        if fs::read_to_string(&mark).is_ok_and(|built_by| built_by == run) {
-            return fixtures;
+        if fs::read_to_string(&mark).is_ok_and(|done_by| done_by == run) {
+            return;
         }
-        if given.is_none() {
+        work(self);
+        fs::write(&mark, run).unwrap();
+    }
+
+    fn build(&self) {
+        if std::env::var_os("LOONG_BIN").is_none() {
             // One by one: cargo unifies the features of what it builds together.
             for package in ["loong", "loong-compile"] {
-                succeed(fixtures.command(cargo()).args(["build", "--locked", "--package", package]));
+                succeed(self.command(cargo()).args(["build", "--locked", "--package", package]));
             }
         }
-        fixtures.build_plugins();
-        fixtures.build_guests();
-        fs::write(&mark, run).unwrap();
-        fixtures
+        succeed(self.command(&self.loong).args(["registry", "keys", "generate", "--if-missing"]));
+        self.build_guests();
     }
 
     fn build_plugins(&self) {
         fs::create_dir_all(&self.plugins).unwrap();
-        succeed(self.command(&self.loong).args(["registry", "keys", "generate", "--if-missing"]));
-        let components = root().join("components");
         let mut wanted = vec![];
-        for entry in fs::read_dir(&components).unwrap() {
+        for entry in fs::read_dir(root().join("components")).unwrap() {
             let component = entry.unwrap().path();
             if component.join("loong.plugin.json").is_file() {
-                succeed(
-                    self.command(&self.loong)
-                        .args(["plugins", "build"])
-                        .arg(&component)
-                        .arg("-o")
-                        .arg(&self.plugins),
-                );
                 let file = self.plugins.join(component.file_name().unwrap()).with_extension("wasm");
+                succeed(
+                    self.command(&self.loong).args(["plugins", "build"]).arg(&component).arg("-o").arg(&file),
+                );
                 succeed(self.command(&self.loong).args(["plugins", "sign"]).arg(&file));
                 wanted.push(file);
             }
         }
-        // Components of another checkout must not be found.
+        // A component that is no longer in the tree must not be found.
         for entry in fs::read_dir(&self.plugins).unwrap() {
             let path = entry.unwrap().path();
             if path.extension() == Some(OsStr::new("wasm")) && !wanted.contains(&path) {

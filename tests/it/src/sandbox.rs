@@ -17,7 +17,7 @@ use crate::fixture::{Fixtures, cargo, fixtures};
 const DEADLINE: Duration = Duration::from_secs(300);
 /// What a case may call besides `loong`.
 const PROGRAMS: &[&str] = &[
-    "sh", "cat", "chmod", "cp", "cut", "env", "git", "grep", "head", "ln", "ls", "mkdir", "mv", "rm",
+    "sh", "cat", "cc", "chmod", "cp", "cut", "env", "git", "grep", "head", "ln", "ls", "mkdir", "mv", "rm",
     "rustc", "sed", "sleep", "sort", "tail", "test", "touch", "tr", "true", "wc",
 ];
 
