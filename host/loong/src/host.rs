@@ -320,9 +320,9 @@ impl Host {
     /// Loads a component, and whatever it imports from other components.
     pub fn load(&self, ui: &Ui, path: &Path, session: &Session) -> Result<Arc<Active<Plugin>>, CommandError> {
         for extra in &self.args.with {
-            self.load_one(extra, session)?;
+            self.load_one(extra, session, Tier::Unverified)?;
         }
-        let first = self.load_one(path, session)?;
+        let first = self.load_one(path, session, Tier::Unverified)?;
         if first.tier == Tier::Unverified {
             ui.note(format!(
                 "note: `{}` is unverified, nobody in your trust root signed it: it runs restricted",
@@ -333,13 +333,28 @@ impl Host {
         Ok(first)
     }
 
-    /// Verifies, admits, compiles, links and activates one component.
-    pub fn load_one(&self, path: &Path, session: &Session) -> Result<Arc<Active<Plugin>>, CommandError> {
+    /// Verifies, admits, compiles, links and activates one component, unless it is below `tier_min`: what nobody
+    /// asked for by name is never activated unverified.
+    pub fn load_one(
+        &self,
+        path: &Path,
+        session: &Session,
+        tier_min: Tier,
+    ) -> Result<Arc<Active<Plugin>>, CommandError> {
         let verified = self.verify(path, Some(session))?;
         let (id, key) = (verified.id().clone(), verified.signer().map(|signer| signer.key_id.to_string()));
         let refused = |error: CommandError| {
             self.refused(&id.to_string(), error.detail(format!("in `{}`", path.display())), Some(session))
         };
+        if verified.tier() < tier_min {
+            let error = CommandError::new(
+                Code::TierTooLow,
+                format!("`{id}` is {} and was not asked for by name, so it is not loaded", verified.tier()),
+            );
+            return Err(refused(error.hint(
+                "sign it with `loong plugins sign`, or name it with `--with FILE` to load it all the same",
+            )));
+        }
         let offer = self.args.offer(&self.settings, &verified)?;
         let admitted = loong_policy::admit(self.kernel.policy(), verified, &offer)
             .map_err(|denial| refused(denial.into()))?;
@@ -381,13 +396,8 @@ impl Host {
                 );
                 self.refused(&importer.to_string(), error, Some(session))
             })?;
-            let loaded = self.load_one(&entry.path, session)?;
-            if loaded.tier == Tier::Unverified {
-                let error = CommandError::new(Code::TierTooLow, format!("`{importer}` imports `{interface}`, which only the unverified `{}` offers", loaded.id))
-                    .detail(format!("in `{}`", entry.path.display()))
-                    .hint("sign it with `loong plugins sign`, or name it with `--with FILE` to load it all the same");
-                return Err(self.refused(&loaded.id.to_string(), error, Some(session)));
-            }
+            self.load_one(&entry.path, session, Tier::VerifiedCommunity)
+                .map_err(|error| error.detail(format!("`{importer}` imports `{interface}` from it")))?;
         }
         Err(CommandError::new(
             Code::ImportUnknown,
@@ -404,7 +414,7 @@ impl Host {
             });
             if wanted
                 && catalog.plugin(&entry.manifest.id).is_none()
-                && let Err(error) = self.load_one(&entry.path, session)
+                && let Err(error) = self.load_one(&entry.path, session, Tier::VerifiedCommunity)
             {
                 ui.warning(format!(
                     "`{}` is not loaded: {} [{}]",

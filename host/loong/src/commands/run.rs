@@ -60,7 +60,8 @@ pub fn run(ui: &mut Ui, places: &Places, args: RunArgs) -> Result<(), CommandErr
     let (calls, denied, id) = (session.run().calls(), session.run().denied(), session.run().id().to_string());
     let result = host.finish(&session, result);
     let run = id.get(..12).unwrap_or(&id);
-    ui.note(format!("{calls} calls, {denied} denied · loong audit recent --run {run}"));
+    let plural = if calls == 1 { "" } else { "s" };
+    ui.note(format!("{calls} call{plural}, {denied} denied · loong audit recent --run {run}"));
     result
 }
 
