@@ -1,6 +1,9 @@
 //! The functions as a component exports them.
 
-#![expect(unsafe_code, reason = "the generated exports take raw pointers, and the manifest names its section")]
+#![expect(
+    unsafe_code,
+    reason = "the generated exports take raw pointers, and the manifest names its section"
+)]
 
 use crate::{count, diff, search, similarity};
 
