@@ -440,9 +440,15 @@ impl Host {
             deadline: None,
             depth: 0,
         };
-        let result = self.runtime.block_on(self.kernel.clone().call(call));
+        // A run that is interrupted is dropped here, which ends its processes, and is written down as ended.
+        let result = self.runtime.block_on(async {
+            tokio::select! {
+                result = Arc::clone(&self.kernel).call(call) => result.map_err(CommandError::from),
+                () = interrupted() => Err(CommandError::new(Code::Interrupted, "the run was interrupted")),
+            }
+        });
         self.watch.flush();
-        result.map_err(CommandError::from)
+        result
     }
 
     /// Ends a run and closes the store. The result is the command's, unless the end cannot be written down.
@@ -450,10 +456,29 @@ impl Host {
         let end = RunEnd { code: result.as_ref().err().map(|error| error.code) };
         let ended = self.runtime.block_on(self.kernel.finish(&session.run, end));
         let closed = self.store.close();
+        // A guest may have left a thread in a file operation that never ends, such as opening a pipe.
+        self.runtime.shutdown_background();
         result?;
         ended?;
         Ok(closed?)
     }
+}
+
+/// Waits until somebody asks this process to end.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut ends: Vec<_> = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
+        .into_iter()
+        .filter_map(|kind| signal(kind).ok())
+        .collect();
+    std::future::poll_fn(|context| {
+        if ends.iter_mut().any(|end| end.poll_recv(context).is_ready()) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
 }
 
 /// Whether what is offered has the types that the importer was built for.

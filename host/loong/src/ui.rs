@@ -76,9 +76,13 @@ impl Ui {
         self.quiet
     }
 
-    /// Whether whoever reads the answer has gone.
-    pub const fn closed(&self) -> bool {
-        self.closed || self.failed.is_some()
+    /// Whether whoever reads the answer has gone, although nothing may have been written since.
+    pub fn closed(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let stdout = std::io::stdout();
+        let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
+        let gone = poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0);
+        self.closed || self.failed.is_some() || gone
     }
 
     /// Lines of the answer in columns as wide as their widest cell. Control characters are shown, not obeyed.
@@ -97,30 +101,29 @@ impl Ui {
 
     /// The answer as one JSON document with a `schema` field.
     pub fn document(&mut self, schema: &str, value: &impl Serialize) {
-        let mut document = serde_json::json!({ "schema": schema });
-        match serde_json::to_value(value) {
-            Ok(serde_json::Value::Object(members)) => {
-                if let Some(document) = document.as_object_mut() {
-                    document.extend(members);
-                }
-            }
-            Ok(other) => {
-                if let Some(document) = document.as_object_mut() {
-                    document.insert("value".into(), other);
-                }
-            }
-            Err(error) => self.failed = Some(std::io::Error::other(error)),
-        }
-        self.answered = true;
-        let text = serde_json::to_string_pretty(&document).unwrap_or_default();
-        self.write(text.as_bytes());
-        self.write(b"\n");
+        let text =
+            self.with_schema(schema, value).and_then(|document| serde_json::to_string_pretty(&document));
+        self.json_text(text);
     }
 
     /// One of many JSON documents, on a line of its own.
-    pub fn json_line(&mut self, value: &impl Serialize) {
+    pub fn json_line(&mut self, schema: &str, value: &impl Serialize) {
+        let text = self.with_schema(schema, value).and_then(|document| serde_json::to_string(&document));
+        self.json_text(text);
+    }
+
+    fn with_schema(&mut self, schema: &str, value: &impl Serialize) -> serde_json::Result<serde_json::Value> {
         self.answered = true;
-        match serde_json::to_string(value) {
+        let mut document = serde_json::Map::from_iter([("schema".to_owned(), schema.into())]);
+        match serde_json::to_value(value)? {
+            serde_json::Value::Object(members) => document.extend(members),
+            other => drop(document.insert("value".into(), other)),
+        }
+        Ok(document.into())
+    }
+
+    fn json_text(&mut self, text: serde_json::Result<String>) {
+        match text {
             Ok(text) => self.write(format!("{text}\n").as_bytes()),
             Err(error) => self.failed = Some(std::io::Error::other(error)),
         }

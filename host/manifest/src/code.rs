@@ -86,6 +86,7 @@ codes! {
     FileUnwritable "file_unwritable" Request "a file or folder cannot be written";
     HostFailed "host_failed" Host "the host failed in a way that is its own mistake";
     ImportUnknown "import_unknown" Request "a component imports an interface that nothing offers";
+    Interrupted "interrupted" Request "the person ended the run before it was done";
     KeyInvalid "key_invalid" Request "a key file is not a usable ed25519 key";
     LimitExceeded "limit_exceeded" Plugin "the plugin used more than one of its limits allows";
     ManifestInvalid "manifest_invalid" Request "the manifest is not valid";

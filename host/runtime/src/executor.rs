@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use bytes::Bytes;
 use loong_kernel::{Executor, Fault, Finished, Job, KvSpace, Usage};
 use loong_manifest::{LimitName, Meter};
 use loong_policy::Admitted;
@@ -16,7 +15,7 @@ use wasmtime::component::Val;
 use crate::artifact::Artifacts;
 use crate::engine::{CALLS_MAX, Engines};
 use crate::fault;
-use crate::guest::{CommandLine, Guest, Probe, Services};
+use crate::guest::{CommandLine, Guest, Probe, Services, Stdin};
 use crate::limiter::{Budget, Limiter};
 use crate::link;
 use crate::plugin::{Export, LoadError, Plugin};
@@ -34,7 +33,7 @@ pub enum Arguments {
         /// What follows the program's name.
         arguments: Vec<String>,
         /// Standard input.
-        stdin: Vec<u8>,
+        stdin: Stdin,
     },
 }
 
@@ -169,7 +168,7 @@ fn arguments(export: &Export, arguments: Arguments) -> Result<(Vec<Val>, Command
             if !export.parameters.is_empty() {
                 return Err(Fault::Arguments { problem: "the function is not a command".into() });
             }
-            Ok((Vec::new(), CommandLine { arguments, stdin: Bytes::from(stdin) }, false))
+            Ok((Vec::new(), CommandLine { arguments, stdin }, false))
         }
     }
 }

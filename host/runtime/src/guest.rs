@@ -58,7 +58,19 @@ pub(crate) struct Probe {
 #[derive(Default)]
 pub(crate) struct CommandLine {
     pub(crate) arguments: Vec<String>,
-    pub(crate) stdin: Bytes,
+    pub(crate) stdin: Stdin,
+}
+
+/// What a guest reads from its standard input.
+#[derive(Default)]
+pub enum Stdin {
+    /// Nothing.
+    #[default]
+    Empty,
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// The standard input of this process, as far as the guest reads it.
+    Inherited,
 }
 
 impl Guest {
@@ -101,8 +113,16 @@ fn wasi(
         maximum: limits.output_bytes_max,
     };
     let mut builder = WasiCtxBuilder::new();
+    match command_line.stdin {
+        Stdin::Empty => {}
+        Stdin::Bytes(bytes) => {
+            builder.stdin(MemoryInputPipe::new(bytes));
+        }
+        Stdin::Inherited => {
+            builder.inherit_stdin();
+        }
+    }
     builder
-        .stdin(MemoryInputPipe::new(command_line.stdin))
         .stdout(output(Channel::Stdout))
         .stderr(output(Channel::Stderr))
         .arg(plugin.name())

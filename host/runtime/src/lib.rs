@@ -16,5 +16,6 @@ pub mod values;
 mod watch;
 
 pub use executor::{Arguments, Output, Runtime, Settings};
+pub use guest::Stdin;
 pub use plugin::{Function, Import, LoadError, Plugin};
 pub use watch::{Channel, Watch};

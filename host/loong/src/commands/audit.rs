@@ -242,11 +242,7 @@ fn newest(reader: &AuditReader) -> Result<Option<u64>, CommandError> {
 fn show_each(ui: &mut Ui, records: &[Record]) {
     for record in records {
         if ui.json() {
-            let mut line = document(record);
-            if let Some(members) = line.as_object_mut() {
-                members.insert("schema".into(), "loong.audit.record/1".into());
-            }
-            ui.json_line(&line);
+            ui.json_line("loong.audit.record/1", &document(record));
         } else {
             let [time, kind, run, what, outcome, code] = cells(record);
             ui.line(format!("{time}  {kind:14}  {run:RUN_DIGITS$}  {what}  {outcome} {code}").trim_end());

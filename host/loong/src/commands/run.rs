@@ -1,11 +1,11 @@
 //! `loong run`: runs a pack or a command.
 
-use std::io::{IsTerminal, Read};
+use std::io::Read;
 use std::path::PathBuf;
 
 use loong_kernel::{Active, Offered};
 use loong_manifest::{Code, OperationName};
-use loong_runtime::{Arguments, Output, Plugin};
+use loong_runtime::{Arguments, Output, Plugin, Stdin};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -72,9 +72,13 @@ fn read_input(path: &std::path::Path) -> Result<Vec<u8>, CommandError> {
     let mut bytes = Vec::new();
     std::io::stdin()
         .lock()
-        .take(INPUT_BYTES_MAX)
+        .take(INPUT_BYTES_MAX + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| CommandError::file(Code::FileUnreadable, "read", path, &error))?;
+    if bytes.len() as u64 > INPUT_BYTES_MAX {
+        let problem = format!("the input is larger than {INPUT_BYTES_MAX} bytes");
+        return Err(CommandError::new(Code::ArgumentsInvalid, problem));
+    }
     Ok(bytes)
 }
 
@@ -102,11 +106,7 @@ fn execute(
             answer(ui, &output)
         }
         Entry::Command(operation) => {
-            let stdin = match input {
-                Some(input) => input,
-                None if std::io::stdin().is_terminal() => Vec::new(),
-                None => read_input(std::path::Path::new("-"))?,
-            };
+            let stdin = input.map_or(Stdin::Inherited, Stdin::Bytes);
             let output =
                 host.call(session, &operation.to_string(), Arguments::Command { arguments, stdin })?;
             match output {
