@@ -1,7 +1,5 @@
 //! `search`: the documents that fit a query best.
 
-use std::collections::HashMap;
-
 use crate::words::words;
 use crate::{Error, bounded};
 
@@ -57,11 +55,9 @@ pub fn search(documents: &[&str], query: &str, limit: Option<u32>) -> Result<Vec
     bounded("query-bytes", query.len(), QUERY_BYTES_MAX)?;
     bounded("documents", documents.len(), DOCUMENTS_MAX)?;
     bounded("documents-bytes", documents.iter().map(|text| text.len()).sum(), DOCUMENTS_BYTES_MAX)?;
-    let mut terms = HashMap::new();
-    for word in words(query) {
-        let next = terms.len();
-        terms.entry(word.folded).or_insert(next);
-    }
+    let mut terms: Vec<String> = words(query).map(|word| word.folded).collect();
+    terms.sort_unstable();
+    terms.dedup();
     if terms.is_empty() {
         return Err(Error::NoWords);
     }
@@ -76,8 +72,8 @@ pub fn search(documents: &[&str], query: &str, limit: Option<u32>) -> Result<Vec
     Ok(found.collect())
 }
 
-/// The documents with at least one of the terms, and the number of words of all documents.
-fn read(documents: &[&str], terms: &HashMap<String, usize>) -> (Vec<Candidate>, usize) {
+/// The documents with at least one of the terms, which are sorted, and the number of words of all documents.
+fn read(documents: &[&str], terms: &[String]) -> (Vec<Candidate>, usize) {
     let mut candidates = vec![];
     let mut words_in_all = 0;
     for (document, text) in documents.iter().enumerate() {
@@ -86,10 +82,10 @@ fn read(documents: &[&str], terms: &HashMap<String, usize>) -> (Vec<Candidate>, 
         let mut frequencies = vec![];
         for word in words(text) {
             length += 1;
-            let Some(term) = terms.get(&word.folded) else { continue };
+            let Ok(term) = terms.binary_search(&word.folded) else { continue };
             first.get_or_insert(word.span.start);
             frequencies.resize(terms.len(), 0_u32);
-            if let Some(frequency) = frequencies.get_mut(*term) {
+            if let Some(frequency) = frequencies.get_mut(term) {
                 *frequency += 1;
             }
         }
