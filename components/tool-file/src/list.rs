@@ -105,6 +105,14 @@ mod tests {
     }
 
     #[test]
+    fn goes_into_a_cache_only_when_it_is_named() {
+        let (_made, folder) = folder();
+        fs::write(folder.real.join("b/CACHEDIR.TAG"), "").unwrap();
+        let count = |path: &str| list(&folder.place(path).unwrap(), Some(9), None).unwrap().entries.len();
+        assert_eq!((count(""), count("b")), (4, 4));
+    }
+
+    #[test]
     fn says_when_there_is_more() {
         check(None, Some(2), ".git:Folder:0 a.txt:File:0 true");
         check(None, Some(4), ".git:Folder:0 a.txt:File:0 b:Folder:0 c.txt:File:5 false");

@@ -8,6 +8,9 @@ use crate::{Error, bounded};
 
 /// Most names in one folder. All have to be known before the first one is.
 pub const NAMES_MAX: u64 = 50_000;
+/// The name of a file that says that its folder holds nothing but a cache, such as the output of a build:
+/// "Cache Directory Tagging Specification", https://bford.info/cachedir/.
+const CACHE_TAG: &str = "CACHEDIR.TAG";
 /// Most levels of folders.
 pub const DEPTH_MAX: u32 = 32;
 
@@ -38,8 +41,8 @@ pub struct Entry {
 }
 
 /// Shows each entry of a folder to `visit`, a folder before what is in it, until `visit` breaks. Links are
-/// not followed, and folders whose name begins with a dot are not gone into. Says how many folders below
-/// the first one could not be read.
+/// not followed, and folders whose name begins with a dot and caches are not gone into. Says how many folders
+/// below the first one could not be read.
 pub fn walk(
     folder: &Place,
     depth: u32,
@@ -55,6 +58,7 @@ pub fn walk(
             break;
         }
         match inside {
+            Some(Ok(entries)) if entries.iter().any(|(entry, _)| entry.name == CACHE_TAG) => {}
             Some(Ok(entries)) => waiting.extend(entries),
             Some(Err(_)) => skipped += 1,
             None => {}
