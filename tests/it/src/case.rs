@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::fixture::plugins;
+use crate::fixture::{guest, plugins};
 use crate::root;
 use crate::sandbox::{Ended, Sandbox, copy};
 
@@ -23,6 +23,7 @@ static CHANGING: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\(\d+\.\d+ ms\)", "([DURATION])"),
         (r#""(time_ms|duration_us)": \d+"#, "\"$1\": [NUMBER]"),
         (r"\b[0-9a-f]{12}\b", "[HEX12]"),
+        (r"\b\d+ KiB\b", "[SIZE]"),
         // The audit log as a table: as wide as what is in it, each line with the first digits of its run.
         (r"(?m)^(\[TIME\]  \w+) +[0-9a-f]{8}\b", "$1  [RUN]"),
         (r"(?m)^(\[TIME\].*?\S) {3,}", "$1  "),
@@ -31,6 +32,9 @@ static CHANGING: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     .map(|(pattern, name)| (Regex::new(pattern).unwrap(), name))
     .into()
 });
+
+/// A guest that a case names.
+static GUEST: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\$GUESTS/(\w+)\.wasm").unwrap());
 
 /// Runs one case and compares what it printed with `expected.txt`; with `BLESS=1` it writes the file instead.
 pub fn run(name: &str) {
@@ -56,6 +60,9 @@ fn transcript(folder: &Path) -> String {
         .unwrap_or_else(|error| panic!("{}/cmd: {error}", folder.display()));
     if text.contains("$PLUGINS") {
         plugins();
+    }
+    for found in GUEST.captures_iter(&text) {
+        guest(&found[1]);
     }
     let sandbox = Sandbox::new();
     if folder.join("in").is_dir() {

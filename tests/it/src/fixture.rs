@@ -15,7 +15,7 @@ pub struct Fixtures {
     pub loong: PathBuf,
     /// Where [`plugins`] puts the first-party components, each with its signature file.
     pub plugins: PathBuf,
-    /// The components of `tests/guests`: `x.wasm` is made of `x.wat` or `x.rs`.
+    /// Where [`guest`] puts the components of `tests/guests`: `x.wasm` is made of `x.wat` or `x.rs`.
     pub guests: PathBuf,
     /// A `LOONG_HOME` with the key that signs the first-party components and the trust root that names it.
     pub home: PathBuf,
@@ -23,14 +23,14 @@ pub struct Fixtures {
     pub target: PathBuf,
 }
 
-/// The programs, a key and the guests. The first use builds them; when that fails, the test that waited for it
+/// The programs and a key. The first use builds them; when that fails, the test that waited for it
 /// says why, and all others that nothing was built.
 pub fn fixtures() -> &'static Fixtures {
     static FIXTURES: LazyLock<Option<Fixtures>> = LazyLock::new(|| {
         let fixtures = Fixtures::locate();
         catch_unwind(|| fixtures.once("programs", Fixtures::build)).ok().map(|()| fixtures)
     });
-    FIXTURES.as_ref().expect("the programs and guests were not built; the first panic says why")
+    FIXTURES.as_ref().expect("the programs were not built; the first panic says why")
 }
 
 /// The folder of the first-party components. The first use builds and signs them.
@@ -39,6 +39,12 @@ pub fn plugins() -> &'static Path {
         LazyLock::new(|| catch_unwind(|| fixtures().once("plugins", Fixtures::build_plugins)).is_ok());
     assert!(*PLUGINS, "the first-party components were not built; the first panic says why");
     &fixtures().plugins
+}
+
+/// The component of one guest, built if it is not up to date.
+pub fn guest(name: &str) -> PathBuf {
+    fixtures().once(&format!("guest-{name}"), |fixtures| fixtures.build_guest(name));
+    fixtures().guests.join(name).with_extension("wasm")
 }
 
 impl Fixtures {
@@ -80,7 +86,6 @@ impl Fixtures {
             }
         }
         succeed(self.command(&self.loong).args(["registry", "keys", "generate", "--if-missing"]));
-        self.build_guests();
     }
 
     fn build_plugins(&self) {
@@ -106,37 +111,33 @@ impl Fixtures {
         }
     }
 
-    fn build_guests(&self) {
+    fn build_guest(&self, name: &str) {
         fs::create_dir_all(&self.guests).unwrap();
-        for source in guest_sources() {
-            let file = self.guests.join(source.file_stem().unwrap()).with_extension("wasm");
-            let up_to_date = |made: &Path| {
-                Some(
-                    fs::metadata(made).ok()?.modified().ok()?
-                        > fs::metadata(&source).ok()?.modified().ok()?,
-                )
-            };
-            if up_to_date(&file) == Some(true) {
-                continue;
-            }
-            if source.extension() == Some(OsStr::new("wat")) {
-                let bytes = wat::parse_file(&source).unwrap_or_else(|error| panic!("{error}"));
-                fs::write(&file, bytes).unwrap();
-            } else {
-                let mut rustc = self.command("rustc");
-                rustc.args([
-                    "--edition",
-                    "2024",
-                    "--target",
-                    "wasm32-wasip2",
-                    "-C",
-                    "opt-level=s",
-                    "-C",
-                    "strip=symbols",
-                    "-o",
-                ]);
-                succeed(rustc.arg(&file).arg(&source));
-            }
+        let sources = guest_sources();
+        let source = sources.iter().find(|source| source.file_stem() == Some(OsStr::new(name)));
+        let source = source.unwrap_or_else(|| panic!("there is no tests/guests/{name}.wat or .rs"));
+        let file = self.guests.join(name).with_extension("wasm");
+        let time = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+        if time(&file) > time(source) {
+            return;
+        }
+        if source.extension() == Some(OsStr::new("wat")) {
+            let bytes = wat::parse_file(source).unwrap_or_else(|error| panic!("{error}"));
+            fs::write(&file, bytes).unwrap();
+        } else {
+            let mut rustc = self.command("rustc");
+            rustc.args([
+                "--edition",
+                "2024",
+                "--target",
+                "wasm32-wasip2",
+                "-C",
+                "opt-level=s",
+                "-C",
+                "strip=symbols",
+                "-o",
+            ]);
+            succeed(rustc.arg(&file).arg(source));
         }
     }
 

@@ -163,13 +163,16 @@ impl Sandbox {
             (self.folder.path().to_owned(), "[SANDBOX]"),
             (self.fixtures.plugins.clone(), "[PLUGINS]"),
             (self.fixtures.guests.clone(), "[GUESTS]"),
+            (self.fixtures.loong.parent().expect("a folder").to_owned(), "[BIN]"),
             (self.fixtures.target.clone(), "[TARGET]"),
             (crate::root(), "[ROOT]"),
         ];
         let mut text = text.to_owned();
         for (path, name) in places {
             let canonical = path.canonicalize().unwrap_or_else(|_| path.clone());
-            text = text.replace(&*canonical.to_string_lossy(), name).replace(&*path.to_string_lossy(), name);
+            for path in [canonical, path] {
+                text = text.replace(&*path.to_string_lossy(), name);
+            }
         }
         text
     }
