@@ -220,10 +220,18 @@ fn only_the_top_of_a_working_tree_is_a_repository() {
 }
 
 #[test]
+fn a_repository_of_another_user_is_not_read() {
+    let repo = two_commits();
+    assert_eq!(repo.open_as_another_user().head(), Err(Error::DubiousOwnership));
+    assert_eq!(repo.open_as_another_user().tags(), Err(Error::DubiousOwnership));
+}
+
+#[test]
 fn a_partial_clone_fetches_nothing() {
     let repo = two_commits();
     repo.git("config uploadpack.allowFilter true");
-    repo.git("clone -q --filter=blob:none --no-checkout file://../repo partial");
+    let url = format!("file://{}", repo.path().display());
+    repo.git(&format!("clone -q --filter=blob:none --no-checkout {url} partial"));
     let open = repo.open_folder("partial", u64::MAX);
     let query = Query { limit: 9, ..Query::default() };
     assert_eq!(open.log(&query).unwrap().len(), 2);

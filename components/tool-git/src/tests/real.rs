@@ -249,7 +249,7 @@ fn an_empty_repository_has_nothing_in_it() {
 #[test]
 fn a_shallow_clone_ends_where_it_was_cut() {
     let repo = shop();
-    repo.git("clone -q --depth 1 file://../repo shallow");
+    repo.git(&format!("clone -q --depth 1 file://{} shallow", repo.path().display()));
     let open = repo.open_folder("shallow", u64::MAX);
     let log = open.log(&query(None, 9, false)).unwrap();
     assert!(log.len() == 1 && log[0].parents.is_empty());

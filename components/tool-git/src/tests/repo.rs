@@ -14,6 +14,7 @@ use crate::repository::{Git, Output, Repository};
 pub(super) struct Native {
     folder: PathBuf,
     output_bytes_max: u64,
+    another_user: bool,
 }
 
 impl Git for Native {
@@ -30,6 +31,8 @@ impl Git for Native {
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("LANG", "C.UTF-8")
             .envs(pattern.environment.iter().map(|(name, value)| (name, value)))
+            // What the tests of git itself use; a test cannot give its files away.
+            .envs(self.another_user.then_some(("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -140,6 +143,11 @@ impl Repo {
 
     /// The operations, in a folder below and with an own limit.
     pub(super) fn open_folder(&self, folder: &str, output_bytes_max: u64) -> Repository<Native> {
-        Repository(Native { folder: self.path().join(folder), output_bytes_max })
+        Repository(Native { folder: self.path().join(folder), output_bytes_max, another_user: false })
+    }
+
+    /// The operations, for somebody who does not own the repository.
+    pub(super) fn open_as_another_user(&self) -> Repository<Native> {
+        Repository(Native { folder: self.path(), output_bytes_max: u64::MAX, another_user: true })
     }
 }
