@@ -11,6 +11,7 @@ pub mod repository;
 pub mod tag;
 
 #[cfg(target_family = "wasm")]
+#[expect(unsafe_code, reason = "generated bindings, and the section that holds the manifest")]
 mod component;
 #[cfg(test)]
 mod tests;
