@@ -118,8 +118,10 @@ pub(super) fn read_key(places: &Places, name: &str) -> Result<SigningKey, Comman
             .detail(format!("looked for `{}`", path.display()))
             .hint("make one with `loong registry keys generate`"));
     }
-    SigningKey::read_file(&path)
-        .map_err(|error| CommandError::from(error).detail(format!("in `{}`", path.display())))
+    SigningKey::read_file(&path).map_err(|error| match CommandError::from(error) {
+        error if error.headline.contains(&*path.to_string_lossy()) => error,
+        error => error.detail(format!("in `{}`", path.display())),
+    })
 }
 
 fn generate(ui: &mut Ui, places: &Places, args: &GenerateArgs) -> Result<(), CommandError> {
@@ -152,6 +154,13 @@ fn generate(ui: &mut Ui, places: &Places, args: &GenerateArgs) -> Result<(), Com
         .hint("name another with `--name`; `--if-missing` makes this no error"));
     }
     let key = if there { read_key(places, &args.name)? } else { SigningKey::generate()? };
+    if root.revocation(&key.key_id()).is_some() {
+        return Err(CommandError::new(
+            Code::SignatureKeyRevoked,
+            format!("the key `{}` was revoked", args.name),
+        )
+        .hint("make another one: `loong registry keys generate --name NAME`"));
+    }
     let missing: Vec<&str> = match root.key(&key.key_id()) {
         Some(known) => publishers
             .iter()
@@ -350,7 +359,10 @@ fn revoke(ui: &mut Ui, places: &Places, args: &RevokeArgs) -> Result<(), Command
     let root = host::trust_root(places)?;
     let key_id = match args.key.parse::<KeyId>() {
         Ok(key_id) => key_id,
-        Err(_) => read_key(places, &args.key)?.key_id(),
+        Err(_) => {
+            let hint = "give the 64 digits of an id, or the name of a key of yours; `loong registry keys list` shows both";
+            read_key(places, &args.key).map_err(|error| error.hint(hint))?.key_id()
+        }
     };
     if let Some(revocation) = root.revocation(&key_id) {
         return Err(CommandError::new(

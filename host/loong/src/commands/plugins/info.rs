@@ -126,8 +126,8 @@ fn operations(ui: &mut Ui, verified: &Verified) {
         .operations()
         .iter()
         .map(|operation| {
-            let doc = operation.doc.as_deref().and_then(|doc| doc.lines().next()).unwrap_or_default();
-            vec![operation.name.to_string(), operation.risk.as_str().to_owned(), doc.to_owned()]
+            let doc = first_sentence(operation.doc.as_deref().unwrap_or_default());
+            vec![operation.name.to_string(), operation.risk.as_str().to_owned(), doc]
         })
         .collect();
     section(ui, "operations", &rows);
@@ -138,6 +138,16 @@ fn operations(ui: &mut Ui, verified: &Verified) {
         .map(|skipped| vec![skipped.name.clone(), skipped.why.to_owned()])
         .collect();
     section(ui, "functions that cannot be called", &skipped);
+}
+
+/// The first sentence of a text, on one line.
+fn first_sentence(text: &str) -> String {
+    let paragraph =
+        text.split("\n\n").next().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
+    match paragraph.find(". ") {
+        Some(end) => paragraph.get(..=end).unwrap_or_default().to_owned(),
+        None => paragraph,
+    }
 }
 
 fn limits(ui: &mut Ui, preview: &Preview) {
@@ -153,4 +163,16 @@ fn limits(ui: &mut Ui, preview: &Preview) {
     }
     let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, text)| vec![name.to_owned(), text]).collect();
     section(ui, "limits of one call", &rows);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_sentence;
+
+    #[test]
+    fn a_sentence_ends_at_its_period_or_with_its_paragraph() {
+        assert_eq!(first_sentence("Reads 2.5 lines\nof a file. More."), "Reads 2.5 lines of a file.");
+        assert_eq!(first_sentence("Reads\n\nMore"), "Reads");
+        assert_eq!(first_sentence(""), "");
+    }
 }
