@@ -1,11 +1,13 @@
 //! Whoever can write the database cannot change what it says happened without being found out.
 
+use loong_it::fixture::guest;
 use loong_it::sandbox::{Ended, Sandbox};
 use rusqlite::Connection;
 
 /// A log of two calls, changed by these statements, and what `audit verify` says of it.
 fn verify_after(statements: &str) -> Ended {
     let sandbox = Sandbox::new();
+    guest("stranger");
     for number in ["1", "2"] {
         let call =
             format!("loong tools call $GUESTS/stranger.wasm add '{{\"left\": {number}, \"right\": 40}}'");

@@ -26,7 +26,10 @@ const ARROWS: &[(&str, &[&str])] = &[
 const ENGINE: &[&str] = &["host/runtime/", "host/compiler/"];
 
 /// Where `unsafe` is needed, and for what.
-const UNSAFE: &[(&str, &str)] = &[];
+const UNSAFE: &[(&str, &str)] = &[(
+    "host/runtime/src/artifact.rs",
+    "loads native code that loong-compile made, once its seal is checked",
+)];
 
 /// Code lines of host/ and registry/ together, tests not counted. Before raising it, move code into a component.
 const LINES_MAX: usize = 15_000;
@@ -43,26 +46,8 @@ const PACKAGES_MAX: usize = 450;
 /// Lines of the README of a folder: one screen.
 const README_LINES_MAX: usize = 60;
 
-/// Hosts that tracked files may name in addresses. None of them is where a build fetches from.
-const HOSTS: &[&str] = &[
-    "127.0.0.1",
-    "crates.io",
-    "docs.cedarpolicy.com",
-    "docs.rs",
-    "example.com",
-    "example.org",
-    "git-scm.com",
-    "github.com",
-    "in-toto.io",
-    "json-schema.org",
-    "keepachangelog.com",
-    "localhost",
-    "loong.example",
-    "rustup.rs",
-    "semver.org",
-    "www.apache.org",
-    "www.cedarpolicy.com",
-];
+/// Hosts that settings, scripts and data may name in addresses. A build fetches from crates.io only.
+const HOSTS: &[&str] = &["example.com", "github.com", "json-schema.org", "rustup.rs", "www.apache.org"];
 
 /// All files under version control.
 fn tracked() -> Vec<String> {
@@ -398,24 +383,28 @@ fn nothing_is_tracked_that_is_built_or_secret() {
 
 #[test]
 fn nothing_names_the_machine_it_was_written_on() {
-    let places = [
-        concat!("/wo", "rk/"),
-        concat!("/fa", "rm/"),
-        concat!("/tmp/", "loong/"),
-        concat!("/ro", "ot/"),
-        concat!("/ho", "me/"),
-    ];
+    let place = regex::Regex::new(concat!(
+        "/wo",
+        "rk/|/fa",
+        "rm/|/tmp/lo",
+        "ong/|/ro",
+        r"ot/|/home/\w+/|/Us",
+        r"ers/\w+/"
+    ))
+    .unwrap();
     let address = regex::Regex::new(r"\b(?:https?|sparse\+https?)://([A-Za-z0-9.-]+)").unwrap();
     for name in tracked() {
         let text = read(&name);
-        for place in places {
-            assert!(!text.contains(place), "{name} names a place of one machine: {place}");
+        let found = place.find(&text).map(|found| found.as_str());
+        assert_eq!(found, None, "{name} names a place of one machine");
+        // In text and comments an address is a source, not a place that something is fetched from.
+        if [".md", ".rs", ".wit", ".cedar"].iter().any(|ending| name.ends_with(ending)) {
+            continue;
         }
-        // What a golden file says was printed by a program, not written by a person.
         for found in address.captures_iter(&text) {
             assert!(
                 HOSTS.contains(&&found[1]),
-                "{name} names the host {}: is it needed? then add it to HOSTS",
+                "{name} names the host {}: nothing is fetched from there; if it only says where a fact comes from, add it to HOSTS",
                 &found[1]
             );
         }
