@@ -111,7 +111,7 @@ pub fn run(ui: &mut Ui, places: &Places, _args: &DoctorArgs) -> Result<(), Comma
     let Some(first) = bad.first() else { return Ok(()) };
     let error = CommandError::new(
         Code::SetupInvalid,
-        format!("{} is bad", super::plugins::counted(bad.len(), "check", "checks")),
+        super::plugins::counted(bad.len(), "check is bad", "checks are bad"),
     )
     .detail(format!("{}: {}", first.name, first.found));
     Err(match &first.hint {

@@ -38,8 +38,8 @@ Examples:
   loong registry keys generate --if-missing            does nothing if the key is there
   loong registry keys generate --name acme --publisher acme --tier verified-community
 
-The key is written to NAME.key in the configuration folder, readable by you only; it never leaves this machine.
-The trust root beside it says which publishers the key may sign for, and at which tier.")]
+The key is written to keys/NAME.key in the configuration folder, readable by you only; it never
+leaves this machine. The trust root says which publishers it may sign for, and at which tier.")]
 pub struct GenerateArgs {
     /// What to call the key
     #[arg(long, value_name = "NAME", default_value = "local")]

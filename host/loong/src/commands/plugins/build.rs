@@ -23,9 +23,9 @@ Examples:
 
 It is cargo that builds, for wasm32-unknown-unknown unless Cargo.toml says otherwise:
   [package.metadata.loong]
-  target = \"wasm32-wasip2\"             # for what needs the standard library's files or clocks
-  wit = [\"../../wit/host\", \"wit\"]      # if dependencies are not in wit/deps; the own folder last
-  world = \"plugin\"                     # if there is more than one")]
+  target = \"wasm32-wasip2\"           # for what needs the standard library's files or clocks
+  wit = [\"../../wit/host\", \"wit\"]    # if not all is below wit/; the own folder last
+  world = \"plugin\"                   # if there is more than one")]
 pub struct BuildArgs {
     /// The project's folder
     #[arg(default_value = ".")]

@@ -20,8 +20,8 @@ Examples:
   loong plugins check word-count.wasm --policy strict
   loong plugins check word-count.wasm --json
 
-The checks are those of loading: file, structure, manifest, imports and operations against the manifest,
-signature, tier, and what policy would say. The exit code is that of the first failure.")]
+The checks are those of loading: file, structure, manifest, imports and operations against the
+manifest, signature, tier, and what policy would say. The exit code is that of the first failure.")]
 pub struct CheckArgs {
     /// The component
     file: PathBuf,

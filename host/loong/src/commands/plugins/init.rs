@@ -19,8 +19,8 @@ Examples:
   loong plugins init daily-report --kind pack      a pack in ./daily-report
   loong plugins init word-count --publisher acme tools/word-count
 
-The project needs Rust and nothing of Loong's sources: it holds copies of the WIT packages it uses.
-It also builds with `cargo build --release --target wasm32-wasip2` and with `cargo component build`.")]
+The project needs Rust and nothing of Loong's sources: it holds copies of the WIT it uses.
+It also builds with `cargo build --release --target wasm32-wasip2` and `cargo component build`.")]
 pub struct InitArgs {
     /// Its name: lower-case letters, digits and single hyphens
     name: String,

@@ -20,7 +20,7 @@ Examples:
   loong plugins sign target/loong/word-count.wasm
   loong plugins sign dist/*.wasm --key release
 
-The signature is over the exact bytes, in a Sigstore bundle beside the file: NAME.wasm.sigstore.json.
+The signature is over the exact bytes, in a Sigstore bundle beside it: NAME.wasm.sigstore.json.
 All files are checked before the first signature is written.")]
 pub struct SignArgs {
     /// Component files
