@@ -81,7 +81,9 @@ mod tests {
 
     #[test]
     fn accepts_what_names_one_commit() {
-        for text in ["HEAD", "v1.2.0", "main~3", "HEAD^2", "feature/x", "@{upstream}", "main@{1}", "версия", "v1^{}"] {
+        for text in
+            ["HEAD", "v1.2.0", "main~3", "HEAD^2", "feature/x", "@{upstream}", "main@{1}", "версия", "v1^{}"]
+        {
             check(text, "accepted");
         }
     }

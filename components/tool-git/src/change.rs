@@ -43,23 +43,30 @@ pub struct Group {
     pub files: Vec<Change>,
 }
 
+/// What `--raw` says of one file.
+struct Raw<'a> {
+    kind: Kind,
+    old: Option<&'a [u8]>,
+    new: &'a [u8],
+}
+
 /// The files of one group as they are read: first all of `--raw`, then all of `--numstat`.
 #[derive(Default)]
 struct Reading<'a> {
     commit: Option<String>,
-    raw: Vec<(Kind, Option<&'a [u8]>, &'a [u8])>,
+    raw: Vec<Raw<'a>>,
     lines: HashMap<&'a [u8], Option<(u32, u32)>>,
 }
 
 impl Reading<'_> {
     fn group(self) -> Group {
         let path = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let change = |(kind, old, new): (Kind, Option<&[u8]>, &[u8])| Change {
-            path: path(new),
-            old_path: old.map(path),
-            kind,
+        let change = |raw: Raw<'_>| Change {
+            path: path(raw.new),
+            old_path: raw.old.map(path),
+            kind: raw.kind,
             // Git counts nothing where no line differs.
-            lines: self.lines.get(new).copied().unwrap_or(Some((0, 0))),
+            lines: self.lines.get(raw.new).copied().unwrap_or(Some((0, 0))),
         };
         Group { commit: self.commit, files: self.raw.into_iter().map(change).collect() }
     }
@@ -80,7 +87,7 @@ pub fn parse(output: &[u8]) -> Result<Vec<Group>, Malformed> {
             let first = path()?;
             let moved = matches!(kind, Kind::Renamed | Kind::Copied);
             let (old, new) = if moved { (Some(first), path()?) } else { (None, first) };
-            reading.raw.push((kind, old, new));
+            reading.raw.push(Raw { kind, old, new });
         } else if let Some(numbers) = Numbers::read(token) {
             let new = if numbers.path.is_empty() {
                 path()?;
@@ -156,7 +163,13 @@ mod tests {
     fn lines(group: &Group) -> Vec<String> {
         let commit = group.commit.iter().map(|commit| commit.get(..1).unwrap().to_owned());
         let files = group.files.iter().map(|file| {
-            format!("{:?} {:?} {:?} {:?}", file.kind, file.old_path.as_deref().unwrap_or("-"), file.path, file.lines)
+            format!(
+                "{:?} {:?} {:?} {:?}",
+                file.kind,
+                file.old_path.as_deref().unwrap_or("-"),
+                file.path,
+                file.lines
+            )
         });
         commit.chain(files).collect()
     }
@@ -171,8 +184,10 @@ mod tests {
 
     #[test]
     fn odd_names_are_names() {
-        check(b":1 1 1 1 D|:x\ty|:1 1 1 1 T|\xff\n|0\t1\t:x\ty|1\t1\t\xff\n|",
-            "Deleted \"-\" \":x\\ty\" Some((0, 1))\nTypeChanged \"-\" \"\u{fffd}\\n\" Some((1, 1))");
+        check(
+            b":1 1 1 1 D|:x\ty|:1 1 1 1 T|\xff\n|0\t1\t:x\ty|1\t1\t\xff\n|",
+            "Deleted \"-\" \":x\\ty\" Some((0, 1))\nTypeChanged \"-\" \"\u{fffd}\\n\" Some((1, 1))",
+        );
     }
 
     #[test]
@@ -189,7 +204,9 @@ mod tests {
     #[test]
     fn refuses_what_git_does_not_print() {
         check(b"", "");
-        for output in [&b"x"[..], b"x|", b":1 M|", b":1 1 1 1 U|x|", b":1 1 1 1 R1|x|", b"1\tz\tx|", b"1\t2\t|x|"] {
+        for output in
+            [&b"x"[..], b"x|", b":1 M|", b":1 1 1 1 U|x|", b":1 1 1 1 R1|x|", b"1\tz\tx|", b"1\t2\t|x|"]
+        {
             check(output, "malformed");
         }
     }

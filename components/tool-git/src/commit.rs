@@ -98,7 +98,8 @@ mod tests {
     #[test]
     fn reads_a_merge_and_a_first_commit() {
         let parents = format!("{B} {A}");
-        let mut output = record([A.as_bytes(), parents.as_bytes(), b"Ada", b"a@x", b"-5", b"s", b"one\n\ntwo\n\n"]);
+        let mut output =
+            record([A.as_bytes(), parents.as_bytes(), b"Ada", b"a@x", b"-5", b"s", b"one\n\ntwo\n\n"]);
         output.extend(record([B.as_bytes(), b"", b"", b"", b"99999999999999999999", b"", b""]));
         let commits = parse(&output).unwrap();
         assert_eq!(commits.len(), 2);

@@ -104,7 +104,8 @@ impl<G: Git> Repository<G> {
                 }
             }
             // Git says nothing of a commit that changed nothing.
-            let mut changed = change::parse(&self.output(&command::commit_files(input))?)?.into_iter().peekable();
+            let mut changed =
+                change::parse(&self.output(&command::commit_files(input))?)?.into_iter().peekable();
             let groups = commits.into_iter().map(|(commit, _)| {
                 let same = |group: &Group| group.commit.as_deref() == Some(commit.as_str());
                 changed.next_if(same).unwrap_or(Group { commit: Some(commit), files: Vec::new() })
@@ -294,11 +295,20 @@ mod tests {
 
     #[test]
     fn tells_the_failures_of_git_apart() {
-        check("warning: x\nfatal: not a git repository (or any of the parent directories): .git\n", &Error::NotARepository);
-        check("fatal: cannot use bare repository '/x' (safe.bareRepository is 'explicit')", &Error::NotARepository);
+        check(
+            "warning: x\nfatal: not a git repository (or any of the parent directories): .git\n",
+            &Error::NotARepository,
+        );
+        check(
+            "fatal: cannot use bare repository '/x' (safe.bareRepository is 'explicit')",
+            &Error::NotARepository,
+        );
         check("fatal: detected dubious ownership in repository at '/x'\nTo add…", &Error::DubiousOwnership);
         check("fatal: unable to read 123", &Error::ObjectMissing("fatal: unable to read 123".into()));
-        check("error: says fatal: not a git repository", &Error::Failed("error: says fatal: not a git repository".into()));
+        check(
+            "error: says fatal: not a git repository",
+            &Error::Failed("error: says fatal: not a git repository".into()),
+        );
         check("", &Error::Failed("git ended with exit code 128".into()));
     }
 

@@ -72,7 +72,8 @@ mod tests {
             "v2\0v2\0tag\0{A}\0commit\0{B}\05\nv1\0\0commit\0{A}\0\0\04\nblob\0\0blob\0{A}\0\0\0\nt\0t\0tag\0{A}\0tree\0{B}\0\n"
         );
         let tags = parse(output.as_bytes()).unwrap();
-        let found: Vec<_> = tags.iter().map(|tag| (tag.name.as_str(), tag.commit.as_str(), tag.time)).collect();
+        let found: Vec<_> =
+            tags.iter().map(|tag| (tag.name.as_str(), tag.commit.as_str(), tag.time)).collect();
         assert_eq!(found, [("v2", B, 5), ("v1", A, 4)]);
         assert_eq!(parse(b""), Ok(vec![]));
         assert_eq!(parse(b"v1\0commit\n"), Err(Malformed));

@@ -89,7 +89,9 @@ fn the_manifest_covers_every_command_line_by_one_pattern_and_has_no_other() {
 #[test]
 fn the_manifest_covers_nothing_more_than_that() {
     for command in every_command() {
-        for more in ["--output=x", "--ext-diff", "--textconv", "--exec=x", "-O/dev/zero", "--no-index", "--contents"] {
+        for more in
+            ["--output=x", "--ext-diff", "--textconv", "--exec=x", "-O/dev/zero", "--no-index", "--contents"]
+        {
             let mut arguments = command.arguments.clone();
             arguments.push(more.to_owned());
             assert!(!patterns().iter().any(|pattern| pattern.covers(&arguments)), "{arguments:?}");

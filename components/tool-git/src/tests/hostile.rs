@@ -192,7 +192,9 @@ fn a_message_of_any_bytes_is_read() {
     let repo = Repo::empty();
     let tree = repo.git("write-tree");
     let mut bytes = format!("tree {tree}\nauthor J").into_bytes();
-    bytes.extend(b"\xf6rg <j@x> 99999999999999999999 +0000\ncommitter c <c@x> 1 +0000\n\ns\xff\n\nb\x1b[31m\n");
+    bytes.extend(
+        b"\xf6rg <j@x> 99999999999999999999 +0000\ncommitter c <c@x> 1 +0000\n\ns\xff\n\nb\x1b[31m\n",
+    );
     bytes.extend(vec![b'y'; 100_000]);
     repo.write("raw", &bytes);
     let id = repo.git("hash-object -t commit --literally -w raw");
