@@ -21,7 +21,7 @@ pub enum Fault {
     #[error("`{operation}` needs the approval of a person: {reason}")]
     NeedsApproval {
         /// The operation.
-        operation: OperationName,
+        operation: Box<OperationName>,
         /// Why.
         reason: String,
         /// The policies that would allow it once approved.

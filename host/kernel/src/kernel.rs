@@ -47,6 +47,9 @@ pub struct Kernel<L, E: Executor> {
     generation: AtomicU64,
 }
 
+/// A plugin, and the operation of it that a name leads to.
+pub type Found<P> = (Arc<Active<P>>, Offered);
+
 /// What was found out about a call before it may be executed.
 struct Decided<P> {
     callee: Arc<Active<P>>,
@@ -164,13 +167,10 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
     }
 
     /// Decides what would happen to a call, without making it or writing it down.
-    pub fn preview(
-        &self,
-        operation: &str,
-    ) -> Result<(Arc<Active<E::Plugin>>, Offered, CallFacts), ResolveError> {
+    pub fn preview(&self, operation: &str) -> Result<(Found<E::Plugin>, CallFacts), ResolveError> {
         let (callee, offered) = self.catalog.load().resolve(operation)?;
         let facts = facts(Principal::Person, &callee, &offered, 0);
-        Ok((callee, offered, facts))
+        Ok(((callee, offered), facts))
     }
 
     /// Makes one call. See the module and `design.md` for the road it takes.
@@ -207,7 +207,7 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
     }
 
     /// Finds the operation. To a plugin, what it was not granted and what does not exist look the same.
-    fn resolve(&self, call: &Call<E>) -> Result<(Arc<Active<E::Plugin>>, Offered), (Code, Fault)> {
+    fn resolve(&self, call: &Call<E>) -> Result<Found<E::Plugin>, (Code, Fault)> {
         let unknown = || Fault::Unknown { operation: loong_manifest::escape(&call.operation) };
         let found = self.catalog.load().resolve(&call.operation);
         match (&call.caller, found) {
@@ -270,7 +270,7 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
             }
             Verdict::NeedsApproval => {
                 let fault = Fault::NeedsApproval {
-                    operation: operation.name.clone(),
+                    operation: Box::new(operation.name.clone()),
                     reason: decision.reason,
                     policies: decision.policies,
                 };

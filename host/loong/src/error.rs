@@ -38,7 +38,8 @@ impl Serialize for CommandError {
 impl CommandError {
     /// An error with the usual hint for its code.
     pub fn new(code: Code, headline: impl Into<String>) -> Self {
-        Self { code, headline: headline.into(), details: Vec::new(), hint: hint(code).map(str::to_owned) }
+        let hint = hint(code).map(str::to_owned);
+        Self { code, headline: headline.into(), details: Vec::new(), hint }
     }
 
     /// The same with one more fact.

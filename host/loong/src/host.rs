@@ -29,35 +29,47 @@ const PLUGINS_MAX: usize = 64;
 /// Options of every command that loads components
 #[derive(clap::Args, Clone, Default)]
 pub struct LoadArgs {
-    /// Policies to decide by: `default`, `balanced`, `strict`, `ci`, or a folder of .cedar files
-    #[arg(long, value_name = "POLICY")]
-    pub policy: Option<String>,
+    #[command(flatten)]
+    pub grant: GrantArgs,
     /// Look for other components in this folder too (may be repeated)
     #[arg(long, value_name = "DIR")]
     pub plugins: Vec<PathBuf>,
     /// Load this component too, whatever its tier (may be repeated)
     #[arg(long, value_name = "FILE")]
     pub with: Vec<PathBuf>,
-    /// The folder that components see as `/workspace`; read-only unless `--allow-write` is given
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub workspace: PathBuf,
-    /// Let components change files in the workspace, as far as policy lets them
-    #[arg(long)]
-    pub allow_write: bool,
-    /// Offer another folder, read-only; add `:rw` to let components change it (may be repeated)
-    #[arg(long, value_name = "NAME=DIR[:rw]")]
-    pub allow_dir: Vec<String>,
-    /// Say yes to a capability where policy leaves it to a person: log, config, kv, stream, process, tools (may be repeated)
-    #[arg(long, value_name = "CAPABILITY")]
-    pub allow: Vec<String>,
 }
 
-impl LoadArgs {
+/// Options that decide what components are granted
+#[derive(clap::Args, Clone, Default)]
+pub struct GrantArgs {
+    /// Policies to decide by: `default`, `balanced`, `strict`, `ci`, or a folder of .cedar files
+    #[arg(long, value_name = "POLICY")]
+    pub policy: Option<String>,
+    /// The folder that components see as `/workspace`, else the current one; read-only without `--allow-write`
+    #[arg(long, value_name = "DIR")]
+    workspace: Option<PathBuf>,
+    /// Let components change files in the workspace, as far as policy lets them
+    #[arg(long)]
+    allow_write: bool,
+    /// Offer another folder, read-only; add `:rw` to let components change it (may be repeated)
+    #[arg(long, value_name = "NAME=DIR[:rw]")]
+    allow_dir: Vec<String>,
+    /// Say yes to a capability where policy leaves it to a person: log, config, kv, stream, process, tools
+    /// (may be repeated)
+    #[arg(long, value_name = "CAPABILITY")]
+    allow: Vec<String>,
+}
+
+impl GrantArgs {
     /// What the operator offers to one component.
     pub fn offer(&self, settings: &Settings, component: &Verified) -> Result<Offer, CommandError> {
         let mut offer = Offer::default();
         let access = if self.allow_write { Access::Write } else { Access::Read };
-        let workspace = OfferedFolder { host: self.workspace.clone(), access, by_flag: self.allow_write };
+        let workspace = OfferedFolder {
+            host: self.workspace.clone().unwrap_or_else(|| PathBuf::from(".")),
+            access,
+            by_flag: self.allow_write || self.workspace.is_some(),
+        };
         offer.folders.insert("workspace".into(), workspace);
         for text in &self.allow_dir {
             let (name, rest) = text
@@ -215,9 +227,9 @@ impl Host {
     /// Opens the store and reads policy and trust; loads nothing yet.
     pub fn open(ui: &Ui, places: &Places, args: &LoadArgs) -> Result<Self, CommandError> {
         let settings = Settings::read(&places.settings())?;
-        let policy = policy(args.policy.as_deref(), &settings, places)?;
+        let policy = policy(args.grant.policy.as_deref(), &settings, places)?;
         let root = trust_root(places)?;
-        let options = StoreOptions { audit_bytes_max: settings.audit.bytes_max, ..StoreOptions::default() };
+        let options = StoreOptions { audit_bytes_max: settings.audit.bytes_max };
         let store = Store::open(&places.database(), &options, Arc::new(now_ms))?;
         let watch = Arc::new(Terminal::new(ui.verbose(), ui.quiet()));
         let spinner = ui.spinner();
@@ -329,6 +341,7 @@ impl Host {
                 first.id
             ));
         }
+        self.load_callable(ui, session);
         self.load_imports(session)?;
         Ok(first)
     }
@@ -355,7 +368,7 @@ impl Host {
                 "sign it with `loong plugins sign`, or name it with `--with FILE` to load it all the same",
             )));
         }
-        let offer = self.args.offer(&self.settings, &verified)?;
+        let offer = self.args.grant.offer(&self.settings, &verified)?;
         let admitted = loong_policy::admit(self.kernel.policy(), verified, &offer)
             .map_err(|denial| refused(denial.into()))?;
         let plugin = self
@@ -406,7 +419,7 @@ impl Host {
     }
 
     /// Loads every component on the path that offers what the loaded ones may call by name.
-    pub fn load_callable(&self, ui: &Ui, session: &Session) {
+    fn load_callable(&self, ui: &Ui, session: &Session) {
         let catalog = self.kernel.catalog();
         for entry in self.path.entries() {
             let wanted = catalog.plugins().any(|plugin| {

@@ -75,13 +75,16 @@ impl ArtifactError {
     }
 }
 
+/// Hears when a compilation begins and, with `None`, when it is over.
+pub type Progress = Box<dyn Fn(Option<&Digest>) + Send + Sync>;
+
 /// The cache of compiled artifacts.
 pub struct Artifacts {
     folder: PathBuf,
     key: [u8; 32],
     compiler: PathBuf,
     deadline: Duration,
-    progress: Box<dyn Fn(Option<&Digest>) + Send + Sync>,
+    progress: Progress,
 }
 
 /// Private folders only their owner may enter.
@@ -101,7 +104,7 @@ impl Artifacts {
         key_file: &Path,
         compiler: PathBuf,
         deadline: Duration,
-        progress: Box<dyn Fn(Option<&Digest>) + Send + Sync>,
+        progress: Progress,
     ) -> Result<Self, ArtifactError> {
         private_folder(folder)?;
         Ok(Self { folder: folder.to_owned(), key: key(key_file)?, compiler, deadline, progress })

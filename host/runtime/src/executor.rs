@@ -105,6 +105,8 @@ impl Runtime {
             .exports
             .get(&job.operation)
             .ok_or_else(|| Fault::Unknown { operation: job.operation.to_string() })?;
+        let is_command =
+            job.operation.interface.as_ref().is_some_and(|interface| interface.path() == "wasi:cli/run");
         let (arguments, command_line, typed) = arguments(export, job.arguments)?;
 
         let limiter = Limiter::new(limits, Arc::clone(&self.budget), Arc::clone(&probe.memory_peak_bytes));
@@ -112,10 +114,11 @@ impl Runtime {
         let mut store = Store::new(plugin.pre.engine(), guest);
         store.limiter(|guest| &mut guest.limiter);
         store.set_hostcall_fuel(usize::try_from(limits.host_copy_bytes_max).unwrap_or(usize::MAX));
+        store.set_max_component_handles(limits.resources_max as usize);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
         if plugin.meter == Meter::EpochAndFuel {
-            store.set_fuel(limits.fuel_max).map_err(host)?;
+            store.set_fuel(limits.fuel_max).map_err(|error| host(&error))?;
         }
         let ended = call(&mut store, plugin, export, &arguments).await;
         *fuel = if plugin.meter == Meter::EpochAndFuel {
@@ -125,10 +128,14 @@ impl Runtime {
         };
         let results = match ended {
             Ok(results) => results,
-            Err(error) => match fault::of(error, limits) {
+            Err(error) => match fault::of(&error, limits) {
                 Some(fault) => return Err(fault),
-                // It ended itself with status 0: a command that is done.
-                None => return Ok(Output::Json(serde_json::Value::Null)),
+                // It ended itself with status 0: a command that is done. Any other function owes a result.
+                None if is_command => return Ok(Output::Json(serde_json::Value::Null)),
+                None => {
+                    let message = "it exited with status 0 instead of returning".into();
+                    return Err(Fault::Plugin { message });
+                }
             },
         };
         if typed {
@@ -173,7 +180,7 @@ fn arguments(export: &Export, arguments: Arguments) -> Result<(Vec<Val>, Command
     }
 }
 
-fn host(error: wasmtime::Error) -> Fault {
+fn host(error: &wasmtime::Error) -> Fault {
     Fault::Host { problem: fault::said(&format!("{error:#}")) }
 }
 
@@ -203,7 +210,8 @@ impl Executor for Runtime {
         let result = match tokio::time::timeout_at(deadline.into(), work).await {
             Ok(result) => result,
             Err(_) => {
-                let allowed = deadline.saturating_duration_since(begun).as_millis();
+                // Rounded up: a little of the time was over before the call came here.
+                let allowed = deadline.saturating_duration_since(begun).as_micros().div_ceil(1000);
                 Err(Fault::Deadline { deadline_ms: u64::try_from(allowed).unwrap_or(u64::MAX) })
             }
         };

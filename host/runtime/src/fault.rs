@@ -29,7 +29,7 @@ pub(crate) fn said(text: &str) -> String {
 }
 
 /// What stopped a guest. `None` when it ended itself with status 0.
-pub(crate) fn of(error: wasmtime::Error, limits: &Limits) -> Option<Fault> {
+pub(crate) fn of(error: &wasmtime::Error, limits: &Limits) -> Option<Fault> {
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
         return (exit.0 != 0).then(|| Fault::Plugin { message: format!("it exited with status {}", exit.0) });
     }
@@ -66,6 +66,10 @@ pub(crate) fn of(error: wasmtime::Error, limits: &Limits) -> Option<Fault> {
     if text.contains("resource limit exceeded") {
         let maximum = u64::from(limits.instances_max);
         return Some(Fault::Limit { limit: LimitName::Instances, maximum, used: None });
+    }
+    if text.contains("store handle limit exceeded") {
+        let maximum = u64::from(limits.resources_max);
+        return Some(Fault::Limit { limit: LimitName::Resources, maximum, used: None });
     }
     if text.contains("fuel allocated for hostcalls has been exhausted") {
         let maximum = limits.host_copy_bytes_max;

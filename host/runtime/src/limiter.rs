@@ -72,7 +72,16 @@ fn exceeded(limit: LimitName, maximum: u64, used: u64) -> wasmtime::Error {
 }
 
 impl ResourceLimiter for Limiter {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        // The engine refuses what the type of the memory forbids, but only after it was counted here.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
         let more = (desired as u64).saturating_sub(current as u64);
         let sum = self.memory_bytes.saturating_add(more);
         if sum > self.memory_bytes_max {
@@ -86,7 +95,15 @@ impl ResourceLimiter for Limiter {
         Ok(true)
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
         let more = (desired as u64).saturating_sub(current as u64);
         let sum = self.table_elements.saturating_add(more);
         if sum > self.table_elements_max {

@@ -42,6 +42,7 @@ pub(crate) fn link(component: &Component) -> Result<(Linker<Guest>, Vec<Import>)
     Ok((linker, imports))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is given to `map_err`")]
 pub(crate) fn engine_error(error: wasmtime::Error) -> LoadError {
     LoadError::Engine { problem: crate::fault::said(&format!("{error:#}")) }
 }
@@ -82,7 +83,8 @@ async fn cross(
     arguments: Vec<Val>,
     results: &mut [Val],
 ) -> wasmtime::Result<()> {
-    let reply = store.data().nested.call(&operation, Arguments::Values(arguments)).await.map_err(Stop)?;
+    let reply = capability::call(&store.data().nested, &operation, Arguments::Values(arguments));
+    let reply = reply.await.map_err(Stop)?;
     let Output::Values(values) = reply else {
         return Err(Stop(Fault::Host { problem: "JSON where values were asked".into() }).into());
     };

@@ -43,7 +43,8 @@ Examples:
   loong policy explain shorten word-count.wasm --policy strict
   loong policy explain core:git/git#log tool-git.wasm pack.wasm --caller core:release-review
 
-The call is not made. Components are loaded as for a run, so that what is explained is what would happen.")]
+The call is not made. Components are loaded as for a run, so that what is explained is what
+would happen.")]
 pub struct ExplainArgs {
     /// The operation, in any form that `loong tools call` takes
     operation: String,
@@ -139,7 +140,7 @@ fn explain_in(ui: &mut Ui, host: &Host, session: &Session, args: &ExplainArgs) -
             operation = only.name.to_string();
         }
     }
-    let (callee, offered, mut facts) = host.kernel().preview(&operation).map_err(|error| match error {
+    let ((callee, offered), mut facts) = host.kernel().preview(&operation).map_err(|error| match error {
         ResolveError::Unknown => unknown(&args.operation),
         ResolveError::Ambiguous(names) => names.into_iter().fold(
             CommandError::new(

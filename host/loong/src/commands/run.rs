@@ -91,7 +91,6 @@ fn execute(
     arguments: Vec<String>,
 ) -> Result<(), CommandError> {
     let plugin = host.load(ui, path, session)?;
-    host.load_callable(ui, session);
     match entry(&plugin)? {
         Entry::Pack(operation) => {
             let input = input.map(String::from_utf8).transpose().map_err(|_| {
@@ -200,7 +199,7 @@ struct Planned {
 /// runs nothing.
 fn dry_run(ui: &mut Ui, places: &Places, args: &RunArgs) -> Result<(), CommandError> {
     let settings = crate::settings::Settings::read(&places.settings())?;
-    let policy = crate::host::policy(args.load.policy.as_deref(), &settings, places)?;
+    let policy = crate::host::policy(args.load.grant.policy.as_deref(), &settings, places)?;
     let root = crate::host::trust_root(places)?;
     let mut on_path = PluginPath::new(&args.load.plugins, places.plugins());
     let first = on_path.find(&args.component)?;
@@ -213,7 +212,7 @@ fn dry_run(ui: &mut Ui, places: &Places, args: &RunArgs) -> Result<(), CommandEr
             continue;
         }
         let verified = loong_trust::verify(locate::candidate(&path)?, &root, crate::host::now_ms() / 1000)?;
-        let offer = args.load.offer(&settings, &verified)?;
+        let offer = args.load.grant.offer(&settings, &verified)?;
         let preview = loong_policy::preview(&policy, &verified, &offer);
         for import in verified.contents().imports.iter().filter_map(|import| import.interface.as_ref()) {
             if loong_manifest::authority_of_import(import) == loong_manifest::Authority::Plugin {
@@ -264,7 +263,7 @@ fn show(ui: &mut Ui, component: &Planned) {
                 ));
             }
             loong_policy::Outcome::Refused(denial) => {
-                ui.line(format!("  refuses {}{scope}: {denial}", asked.capability))
+                ui.line(format!("  refuses {}{scope}: {denial}", asked.capability));
             }
         }
     }

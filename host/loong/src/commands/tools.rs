@@ -206,7 +206,6 @@ fn execute(
     let mut operation = function.to_owned();
     if let Some(file) = file {
         let plugin = host.load(ui, file, session)?;
-        host.load_callable(ui, session);
         // Within one component the bare name of a function is enough.
         let mut named = plugin.operations.iter().filter(|offered| offered.name.function == function);
         if let (Some(only), None) = (named.next(), named.next()) {
@@ -223,5 +222,11 @@ fn execute(
         let text = serde_json::to_string_pretty(&value).unwrap_or_default();
         ui.line(text);
     }
-    Ok(())
+    // The function's own `result` type says that it failed; scripts see it in the exit code.
+    match value.as_object() {
+        Some(members) if members.len() == 1 && members.contains_key("err") => {
+            Err(CommandError::new(Code::PluginFailed, format!("`{operation}` returned an error")))
+        }
+        _ => Ok(()),
+    }
 }

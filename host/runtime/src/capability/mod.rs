@@ -8,12 +8,14 @@ mod process;
 mod stream;
 mod tools;
 
-use loong_kernel::Fault;
+use loong_kernel::{Fault, Nested};
 use loong_manifest::Code;
+use tokio::task::JoinSet;
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::bindings::host;
 use crate::bindings::host::types;
+use crate::executor::{Arguments, Output, Runtime};
 use crate::fault::Stop;
 use crate::guest::Guest;
 
@@ -62,6 +64,23 @@ fn invalid(field: &str, reason: &str) -> HostError {
 
 fn limited(name: &str, maximum: u64, used: u64) -> HostError {
     types::Error::Limit(types::Limit { name: name.to_owned(), maximum, used }).into()
+}
+
+/// Makes a nested call, in a task of its own: the future of a host function runs on the stack of its guest,
+/// which is small, and whose end is not known to code that asks how much of the stack is left (Cedar does).
+/// The task ends with the caller.
+pub(crate) async fn call(
+    nested: &Nested<Runtime>,
+    operation: &str,
+    arguments: Arguments,
+) -> Result<Output, Fault> {
+    let mut task = JoinSet::new();
+    task.spawn(nested.call(operation, arguments));
+    let ended = |problem: &str| Fault::Host { problem: format!("the task of a nested call {problem}") };
+    match task.join_next().await {
+        Some(joined) => joined.map_err(|error| ended(&error.to_string()))?,
+        None => Err(ended("is missing")),
+    }
 }
 
 /// Links one interface of `loong:host`. Called only for what the component imports and policy granted.

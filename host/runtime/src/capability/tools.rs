@@ -37,7 +37,7 @@ async fn call_tool(
 ) -> Result<String, HostError> {
     let arguments = serde_json::from_str(arguments_json)
         .map_err(|error| invalid("arguments-json", &crate::fault::said(&error.to_string())))?;
-    match nested.call(operation, Arguments::Json(arguments)).await.map_err(failed)? {
+    match super::call(nested, operation, Arguments::Json(arguments)).await.map_err(failed)? {
         Output::Json(value) => Ok(value.to_string()),
         Output::Values(_) => {
             Err(HostError::Stop(Fault::Host { problem: "values where JSON was asked".into() }))

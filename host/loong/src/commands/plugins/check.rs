@@ -6,9 +6,10 @@ use loong_manifest::Code;
 use serde_json::json;
 
 use super::check_list::{CheckList, Status};
-use super::{GrantArgs, counted};
+use super::{counted, weighing};
 use crate::error::CommandError;
 use crate::host;
+use crate::host::GrantArgs;
 use crate::places::Places;
 use crate::ui::Ui;
 
@@ -32,7 +33,7 @@ pub struct CheckArgs {
 pub(super) fn run(ui: &mut Ui, places: &Places, args: &CheckArgs) -> Result<(), CommandError> {
     let root = host::trust_root(places)?;
     let list = CheckList::of(&args.file, &root, host::now_ms() / 1000, |component| {
-        args.grants.read(places, component)
+        weighing(&args.grants, places, component)
     })?;
     let failure = list.failure();
     if ui.json() {

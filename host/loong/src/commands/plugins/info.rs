@@ -8,9 +8,10 @@ use loong_trust::Verified;
 use serde_json::json;
 
 use super::check_list::standing_text;
-use super::{GrantArgs, bytes_text};
+use super::{bytes_text, weighing};
 use crate::error::CommandError;
 use crate::host;
+use crate::host::GrantArgs;
 use crate::locate::{self, PluginPath};
 use crate::places::Places;
 use crate::ui::Ui;
@@ -38,7 +39,7 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &InfoArgs) -> Result<(), C
     let root = host::trust_root(places)?;
     let verified = loong_trust::verify(locate::candidate(&path)?, &root, host::now_ms() / 1000)
         .map_err(|error| CommandError::from(error).detail(format!("in `{}`", path.display())))?;
-    let (policy, offer) = args.grants.read(places, &verified)?;
+    let (policy, offer) = weighing(&args.grants, places, &verified)?;
     let preview = loong_policy::preview(&policy, &verified, &offer);
     if ui.json() {
         let contents = verified.contents();

@@ -10,13 +10,13 @@ mod project;
 mod sign;
 mod template;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use loong_policy::{Offer, PolicySet};
 use loong_trust::Verified;
 
 use crate::error::CommandError;
-use crate::host::{self, LoadArgs};
+use crate::host::{self, GrantArgs};
 use crate::places::Places;
 use crate::settings::Settings;
 use crate::ui::Ui;
@@ -46,40 +46,15 @@ pub fn run(ui: &mut Ui, places: &Places, command: PluginsCommand) -> Result<(), 
     }
 }
 
-/// Options that decide what a component would be granted; the same that `loong run` has
-#[derive(clap::Args, Clone)]
-struct GrantArgs {
-    /// Policies to decide by: `default`, `balanced`, `strict`, `ci`, or a folder of .cedar files
-    #[arg(long, value_name = "POLICY")]
-    policy: Option<String>,
-    /// The folder that the component would see as `/workspace`
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    workspace: PathBuf,
-    /// As if components might change files in the workspace
-    #[arg(long)]
-    allow_write: bool,
-    /// As if another folder were offered, read-only; add `:rw` to let components change it (may be repeated)
-    #[arg(long, value_name = "NAME=DIR[:rw]")]
-    allow_dir: Vec<String>,
-    /// As if a person said yes to a capability (may be repeated)
-    #[arg(long, value_name = "CAPABILITY")]
-    allow: Vec<String>,
-}
-
-impl GrantArgs {
-    /// The policies in force, and what the operator offers to the component.
-    fn read(&self, places: &Places, component: &Verified) -> Result<(PolicySet, Offer), CommandError> {
-        let settings = Settings::read(&places.settings())?;
-        let policy = host::policy(self.policy.as_deref(), &settings, places)?;
-        let load = LoadArgs {
-            workspace: self.workspace.clone(),
-            allow_write: self.allow_write,
-            allow_dir: self.allow_dir.clone(),
-            allow: self.allow.clone(),
-            ..LoadArgs::default()
-        };
-        Ok((policy, load.offer(&settings, component)?))
-    }
+/// The policies in force, and what the operator offers to the component.
+fn weighing(
+    grant: &GrantArgs,
+    places: &Places,
+    component: &Verified,
+) -> Result<(PolicySet, Offer), CommandError> {
+    let settings = Settings::read(&places.settings())?;
+    let policy = host::policy(grant.policy.as_deref(), &settings, places)?;
+    Ok((policy, grant.offer(&settings, component)?))
 }
 
 /// What a component without a manifest is named by.
