@@ -121,21 +121,44 @@ fn filters(folder: &Path) -> Vec<(Regex, String)> {
         .collect()
 }
 
-/// The lines that differ, with a little of what is around them.
+/// Lines that are shown before and after one that differs.
+const AROUND: usize = 2;
+
+/// The lines that differ, by the longest common subsequence, with a little of what is around them.
 fn difference(wanted: &str, found: &str) -> String {
     let (wanted, found): (Vec<&str>, Vec<&str>) = (wanted.lines().collect(), found.lines().collect());
-    let same_start = wanted.iter().zip(&found).take_while(|(a, b)| a == b).count();
-    let rest = wanted.len().min(found.len()) - same_start;
-    let same_end = wanted.iter().rev().zip(found.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
+    // common[i][j]: how many lines wanted[i..] and found[j..] have in common.
+    let mut common = vec![vec![0_u32; found.len() + 1]; wanted.len() + 1];
+    for i in (0..wanted.len()).rev() {
+        for j in (0..found.len()).rev() {
+            let same = wanted[i] == found[j];
+            common[i][j] =
+                if same { common[i + 1][j + 1] + 1 } else { common[i + 1][j].max(common[i][j + 1]) };
+        }
+    }
+    let (mut i, mut j, mut lines) = (0, 0, vec![]);
+    while i < wanted.len() || j < found.len() {
+        if i < wanted.len() && j < found.len() && wanted[i] == found[j] {
+            lines.push((' ', wanted[i]));
+            (i, j) = (i + 1, j + 1);
+        } else if j == found.len() || i < wanted.len() && common[i + 1][j] >= common[i][j + 1] {
+            lines.push(('-', wanted[i]));
+            i += 1;
+        } else {
+            lines.push(('+', found[j]));
+            j += 1;
+        }
+    }
     let mut text = String::new();
-    for line in &found[same_start.saturating_sub(3)..same_start] {
-        writeln!(text, "  {line}").unwrap();
-    }
-    for line in &wanted[same_start..wanted.len() - same_end] {
-        writeln!(text, "- {line}").unwrap();
-    }
-    for line in &found[same_start..found.len() - same_end] {
-        writeln!(text, "+ {line}").unwrap();
+    let mut omitted = false;
+    for (index, (mark, line)) in lines.iter().enumerate() {
+        let near = &lines[index.saturating_sub(AROUND)..lines.len().min(index + AROUND + 1)];
+        if near.iter().any(|(mark, _)| *mark != ' ') {
+            writeln!(text, "{}{mark} {line}", if omitted { "  …\n" } else { "" }).unwrap();
+            omitted = false;
+        } else {
+            omitted = true;
+        }
     }
     text
 }
@@ -145,10 +168,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shows_what_differs_and_what_stands_before_it() {
-        assert_eq!(difference("a\nb\nc\n", "a\nx\nc\n"), "  a\n- b\n+ x\n");
+    fn shows_what_differs_and_what_stands_around_it() {
+        assert_eq!(difference("a\nb\nc\n", "a\nx\nc\n"), "  a\n- b\n+ x\n  c\n");
         assert_eq!(difference("", "a\n"), "+ a\n");
-        assert_eq!(difference("a\na\n", "a\n"), "  a\n- a\n");
+        assert_eq!(difference("a\na\n", "a\n"), "- a\n  a\n");
+        assert_eq!(difference("1\n2\n3\n4\n5\n", "0\n1\n2\n3\n4\n"), "+ 0\n  1\n  2\n  3\n  4\n- 5\n");
+        assert_eq!(
+            difference("x\n1\n2\n3\n4\n5\n6\nx\n", "1\n2\n3\n4\n5\n6\n"),
+            "- x\n  1\n  2\n  …\n  5\n  6\n- x\n"
+        );
     }
 
     #[test]

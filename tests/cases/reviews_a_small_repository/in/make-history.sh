@@ -2,7 +2,7 @@
 set -eu
 commit() { # commit DAY AUTHOR MESSAGE
     git add -A
-    GIT_AUTHOR_DATE="2026-02-0$1T10:00:00Z" GIT_COMMITTER_DATE="2026-02-0$1T10:00:00Z" GIT_AUTHOR_NAME=$2 git commit -q -m "$3"
+    GIT_AUTHOR_DATE="2026-02-0$1T10:00:00Z" GIT_COMMITTER_DATE="2026-02-0$1T10:00:00Z" GIT_AUTHOR_NAME=$2 GIT_AUTHOR_EMAIL="$2@example.org" git commit -q -m "$3"
 }
 git init -q -b main shop
 cd shop
