@@ -57,7 +57,7 @@ fn is_inside(area: Option<&str>, lower: &str) -> bool {
             | "ci" | "comment" | "comments" | "changelog" | "bench" | "benches" | "benchmark" | "benchmarks" | "gitignore")
     };
     area.is_some_and(|area| area.split([',', '/', ' ']).filter(|word| !word.is_empty()).all(|word| inside(&word.to_ascii_lowercase())))
-        || lower.split(|character: char| !character.is_alphanumeric()).take(4).any(inside)
+        || lower.split(|character: char| !character.is_alphanumeric()).take(8).any(inside)
         || lower.starts_with("bump version")
         || lower.starts_with("release ")
         || super::subject::is_unfinished(lower)

@@ -51,7 +51,7 @@ pub(crate) fn review(facts: &Facts) -> Review {
         schema: SCHEMA,
         range: range(facts),
         counts: counts(facts),
-        changelog: changelog(&commits, version.next.as_deref()),
+        changelog: changelog(&commits, version.next.as_deref(), facts.last_tag.is_none()),
         version,
         contracts: List::first(contracts.into_iter().map(contract).collect(), CONTRACTS_MAX),
         dependencies: List::first(dependencies(facts, &diffs), DEPENDENCIES_MAX),
@@ -271,12 +271,14 @@ fn risk(risk: risk::Risk) -> Risk {
     Risk { kind: risk.kind, place, what: clean(&risk.what, SUBJECT_MAX) }
 }
 
-fn changelog(commits: &[Read<'_>], next: Option<&str>) -> Changelog {
+/// Drafts the changelog. In a first release nothing has changed yet: what there is was added.
+fn changelog(commits: &[Read<'_>], next: Option<&str>, first: bool) -> Changelog {
     let mut sections: BTreeMap<Section, Vec<Entry>> = BTreeMap::new();
     let mut left_out = 0;
     let mut seen = BTreeSet::new();
     for read in commits {
         let section = if read.reverted { None } else { changelog::section(&read.subject, read.breaking) };
+        let section = section.map(|section| if first && section == Section::Changed { Section::Added } else { section });
         let area = read.subject.area.as_deref().map(|area| clean(area, NAME_MAX));
         let text = clean(&read.subject.text, SUBJECT_MAX);
         match section {
@@ -288,7 +290,9 @@ fn changelog(commits: &[Read<'_>], next: Option<&str>) -> Changelog {
         }
     }
     for entries in sections.values_mut() {
-        entries.sort_by_key(|entry| !entry.breaking);
+        entries.sort_by(|left, right| {
+            (!left.breaking, left.area.is_none(), &left.area).cmp(&(!right.breaking, right.area.is_none(), &right.area))
+        });
     }
     let number = next.map(|next| next.rsplit(['-', '/', '@', '_']).next().unwrap_or(next).trim_start_matches(['v', 'V']));
     Changelog {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::document::{Commit, Contract, Dependency, Entry, List, Package, Review};
-use super::facts::ChangeKind;
+use super::facts::{ChangeKind, crate_folder};
+use super::path::ContractKind;
 use super::risk::{self, RiskKind};
 use super::subject::Kind;
 use super::text::{code, counted, grouped, markdown as escape};
@@ -117,7 +118,8 @@ fn version(out: &mut Out, review: &Review) {
     };
     out.heading(2, &heading);
     out.block(&escape(&version.reason));
-    if !version.evidence.is_empty() {
+    // A first release has nothing to break and nothing to add to.
+    if version.last_tag.is_some() && !version.evidence.is_empty() {
         out.gap();
         let heaviest = version.weight.unwrap_or(Weight::Patch);
         let shown: Vec<_> = version.evidence.items.iter().filter(|piece| piece.weight == heaviest).collect();
@@ -148,33 +150,14 @@ fn contracts(out: &mut Out, review: &Review) {
         out.block("None: no interface, schema, migration or public declaration was seen to change.");
         return;
     }
-    let parts: [(&str, fn(&Contract) -> bool); 3] = [
-        ("May break something", |contract| contract.weight == Some(Weight::Breaking)),
-        ("Adds something", |contract| contract.weight == Some(Weight::Feature)),
-        ("Without weight for the version", |contract| contract.weight == Some(Weight::Patch) || contract.weight.is_none()),
-    ];
-    for (heading, belongs) in parts {
-        let some: Vec<_> = review.contracts.items.iter().filter(|contract| belongs(contract)).collect();
-        if some.is_empty() {
-            continue;
-        }
-        out.heading(3, heading);
+    let weighing = |weight: Weight| review.contracts.items.iter().filter(move |contract| contract.weight == Some(weight));
+    let breaking: Vec<_> = weighing(Weight::Breaking).collect();
+    if !breaking.is_empty() {
+        out.heading(3, &format!("May break something ({})", breaking.len()));
         out.gap();
-        for contract in some.iter().take(CONTRACTS_MAX) {
-            let old = contract.old_path.as_deref().map(|old| format!(" (was {})", code(old))).unwrap_or_default();
-            out.point(
-                0,
-                &format!(
-                    "{}{old}, {}, {}: {}",
-                    code(&contract.path),
-                    contract.kind.name(),
-                    lines(contract.lines_added, contract.lines_removed),
-                    escape(&contract.why)
-                ),
-            );
-            // What is new can be read in its file; what is gone cannot.
-            let most = if contract.weight == Some(Weight::Breaking) { ITEMS_MAX } else { ITEMS_MAX / 2 };
-            for item in contract.items.items.iter().take(most) {
+        for contract in breaking.iter().take(CONTRACTS_MAX) {
+            out.point(0, &format!("{}: {}", contract_file(contract), escape(&contract.why)));
+            for item in contract.items.items.iter().take(ITEMS_MAX) {
                 let line = |text: &Option<String>| text.as_deref().map(code).unwrap_or_default();
                 let text = match item.change {
                     ChangeKind::Deleted => format!("removed {}", line(&item.before)),
@@ -183,13 +166,89 @@ fn contracts(out: &mut Out, review: &Review) {
                 };
                 out.point(1, &text);
             }
-            out.more(1, contract.items.len().saturating_sub(most));
+            out.more(1, contract.items.len().saturating_sub(ITEMS_MAX));
         }
-        out.more(0, some.len().saturating_sub(CONTRACTS_MAX));
+        out.more(0, breaking.len().saturating_sub(CONTRACTS_MAX));
     }
+    let adding: Vec<_> = weighing(Weight::Feature).collect();
+    if !adding.is_empty() {
+        out.heading(3, &format!("Adds something ({})", adding.len()));
+        out.gap();
+        for contract in adding.iter().take(CONTRACTS_MAX) {
+            let names = names(contract);
+            let end = if names.is_empty() { escape(&contract.why) } else { names };
+            out.point(0, &format!("{}: {end}", contract_file(contract)));
+        }
+        out.more(0, adding.len().saturating_sub(CONTRACTS_MAX));
+    }
+    uncounted(out, review);
     if review.contracts.omitted > 0 {
         out.block(&format!("{} not listed.", counted(review.contracts.omitted, "contract change is", "contract changes are")));
     }
+}
+
+fn contract_file(contract: &Contract) -> String {
+    let old = contract.old_path.as_deref().map(|old| format!(" (was {})", code(old))).unwrap_or_default();
+    let new = if contract.change == ChangeKind::Added { "new " } else { "" };
+    format!("{}{old}, {new}{}, {}", code(&contract.path), contract.kind.name(), lines(contract.lines_added, contract.lines_removed))
+}
+
+/// The names of what a file declares anew, what others name first.
+fn names(contract: &Contract) -> String {
+    let mut items: Vec<_> = contract.items.items.iter().collect();
+    items.sort_by_key(|item| match item.kind {
+        "interface" | "world" | "struct" | "trait" | "class" | "service" | "message" | "table" => 0,
+        "package" | "use" | "import" | "include" | "mod" | "field" | "member" => 2,
+        _ => 1,
+    });
+    let mut names: Vec<String> = items.iter().take(ITEMS_MAX).map(|item| format!("{} {}", item.kind, code(&item.name))).collect();
+    let more = contract.items.len().saturating_sub(ITEMS_MAX);
+    if more > 0 {
+        names.push(format!("and {more} more"));
+    }
+    names.join(", ")
+}
+
+/// What does not count for the version, in few lines: crates that nobody else gets, comments, unread files.
+fn uncounted(out: &mut Out, review: &Review) {
+    let mut crates: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
+    let mut others = Vec::new();
+    for contract in review.contracts.items.iter().filter(|contract| contract.weight.is_none_or(|weight| weight == Weight::Patch)) {
+        match crate_folder(&contract.path) {
+            Some(folder) if contract.kind == ContractKind::PublicApi => {
+                let [files, added, changed, removed] = crates.entry(folder).or_default();
+                *files += 1;
+                for item in &contract.items.items {
+                    match item.change {
+                        ChangeKind::Deleted => *removed += 1,
+                        ChangeKind::Modified => *changed += 1,
+                        _ => *added += 1,
+                    }
+                }
+                *added += contract.items.omitted;
+            }
+            _ => others.push(contract),
+        }
+    }
+    if crates.is_empty() && others.is_empty() {
+        return;
+    }
+    out.heading(3, "Not counted for the version");
+    out.gap();
+    for contract in others.iter().take(CONTRACTS_MAX) {
+        out.point(0, &format!("{}: {}", contract_file(contract), escape(&contract.why)));
+    }
+    out.more(0, others.len().saturating_sub(CONTRACTS_MAX));
+    for (folder, [files, added, changed, removed]) in crates.iter().take(CONTRACTS_MAX) {
+        let parts: Vec<String> = [(added, "added"), (changed, "changed"), (removed, "removed")]
+            .into_iter()
+            .filter(|(count, _)| **count > 0)
+            .map(|(count, word)| format!("{count} {word}"))
+            .collect();
+        let folder = if folder.is_empty() { "." } else { folder };
+        out.point(0, &format!("crate {}, not published: public declarations in {}: {}", code(folder), counted(*files, "file", "files"), parts.join(", ")));
+    }
+    out.more(0, crates.len().saturating_sub(CONTRACTS_MAX));
 }
 
 fn risks(out: &mut Out, review: &Review) {
@@ -225,23 +284,25 @@ fn dependencies(out: &mut Out, dependencies: &List<Dependency>) {
     }
     out.heading(3, &format!("Dependencies ({})", counted(dependencies.len(), "file", "files")));
     out.gap();
-    for dependency in dependencies.items.iter().take(DEPENDENCIES_MAX) {
+    let (inner, outer): (Vec<_>, Vec<_>) = dependencies.items.iter().partition(|dependency| is_inner(dependency));
+    for dependency in outer.iter().take(DEPENDENCIES_MAX) {
         let count = |change: ChangeKind| dependency.packages.items.iter().filter(|package| package.change == change).count();
         let mut parts: Vec<String> = [(ChangeKind::Added, "added"), (ChangeKind::Deleted, "removed"), (ChangeKind::Modified, "changed")]
             .into_iter()
             .filter_map(|(change, word)| Some(count(change)).filter(|count| *count > 0).map(|count| format!("{count} {word}")))
             .collect();
-        if dependency.change != ChangeKind::Modified {
+        if !matches!(dependency.change, ChangeKind::Modified | ChangeKind::Added) {
             parts.insert(0, format!("the file was {}", risk::verb(dependency.change)));
         }
         if !dependency.read {
             parts.push("its entries were not read".to_owned());
         }
         let size = lines(dependency.lines_added, dependency.lines_removed);
-        out.point(0, &format!("{}, {size}: {}", code(&dependency.path), parts.join(", ")));
+        let new = if dependency.change == ChangeKind::Added { ", new" } else { "" };
+        out.point(0, &format!("{}{new}, {size}: {}", code(&dependency.path), parts.join(", ")));
         let packages = &dependency.packages;
-        // A lock file names whatever the others bring along: what was removed or moved elsewhere matters most.
-        let mut order: Vec<&Package> = packages.items.iter().collect();
+        // A lock file names whatever the others bring along: what comes from elsewhere, goes or changes matters most.
+        let (inner, mut order): (Vec<&Package>, Vec<&Package>) = packages.items.iter().partition(|package| is_inner_package(package));
         order.sort_by_key(|package| (!package.elsewhere, package.change == ChangeKind::Added && dependency.lock));
         for package in order.iter().take(PACKAGES_MAX) {
             let name = code(&package.name);
@@ -254,9 +315,28 @@ fn dependencies(out: &mut Out, dependencies: &List<Dependency>) {
             let elsewhere = if package.elsewhere { ", **not from a registry**" } else { "" };
             out.point(1, &format!("{text}{elsewhere}"));
         }
-        out.more(1, packages.len().saturating_sub(PACKAGES_MAX));
+        out.more(1, (order.len() + packages.omitted).saturating_sub(PACKAGES_MAX));
+        if !inner.is_empty() {
+            out.point(1, &format!("{} of the repository or its workspace", counted(inner.len(), "package", "packages")));
+        }
     }
-    out.more(0, dependencies.len().saturating_sub(DEPENDENCIES_MAX));
+    out.more(0, outer.len().saturating_sub(DEPENDENCIES_MAX));
+    if !inner.is_empty() {
+        let files = counted(inner.len(), "other manifest changes", "other manifests change");
+        out.point(0, &format!("{files} only which packages of the repository or its workspace are used"));
+    }
+}
+
+/// True when nothing comes from outside that another manifest of the repository does not name.
+fn is_inner(dependency: &Dependency) -> bool {
+    dependency.read && dependency.packages.omitted == 0 && dependency.packages.items.iter().all(is_inner_package)
+}
+
+fn is_inner_package(package: &Package) -> bool {
+    let inside = |version: &Option<String>| {
+        version.as_deref().is_none_or(|version| version.starts_with("workspace") || version.starts_with("path "))
+    };
+    inside(&package.before) && inside(&package.after)
 }
 
 fn commits(out: &mut Out, review: &Review) {

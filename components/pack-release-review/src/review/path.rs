@@ -111,14 +111,15 @@ pub(crate) fn is_library_source(path: &str) -> bool {
 pub(crate) fn is_build(path: &str) -> bool {
     let lower = name(path).to_ascii_lowercase();
     path.split('/').any(|part| matches!(part, ".github" | ".gitlab" | ".ci" | ".circleci" | ".cargo" | ".buildkite" | ".husky"))
-        || matches!(extension(&lower), "sh" | "bash" | "ps1" | "bat" | "mk" | "cmake" | "bzl" | "nix")
+        || lower == "build.rs" && !has_folder(path, &["src"])
+        || !is_test(path) && matches!(extension(&lower), "sh" | "bash" | "ps1" | "bat" | "mk" | "cmake" | "bzl" | "nix")
         || lower.starts_with("dockerfile")
         || lower.ends_with(".dockerfile")
         || lower.starts_with("docker-compose")
         || (!path.contains('/') && matches!(lower.as_str(), "setup" | "start" | "check" | "configure" | "bootstrap" | "install" | "build"))
         || matches!(
             lower.as_str(),
-            "build.rs" | "makefile" | "gnumakefile" | "justfile" | "setup.py" | "cmakelists.txt" | "meson.build" | "build.bazel"
+            "makefile" | "gnumakefile" | "justfile" | "setup.py" | "cmakelists.txt" | "meson.build" | "build.bazel"
                 | "rust-toolchain" | "rust-toolchain.toml" | ".gitlab-ci.yml" | "jenkinsfile" | ".travis.yml" | "azure-pipelines.yml"
                 | ".npmrc" | ".pre-commit-config.yaml" | "release.toml" | ".goreleaser.yml" | "gruntfile.js" | "gulpfile.js"
         )
@@ -128,7 +129,7 @@ pub(crate) fn is_build(path: &str) -> bool {
 pub(crate) fn is_policy(path: &str) -> bool {
     !is_test(path)
         && (matches!(extension(path), "cedar" | "rego")
-            || has_folder(path, &["policies", "policy"]) && matches!(extension(path), "toml" | "json" | "yaml" | "yml")
+            || has_folder(path, &["policies"]) && matches!(extension(path), "toml" | "json" | "yaml" | "yml")
             || matches!(name(path), "CODEOWNERS" | "deny.toml" | "trust-root.json"))
 }
 
@@ -175,7 +176,9 @@ mod tests {
             assert!(is_build(path), "{path}");
         }
         assert!(!is_build("src/setup/mod.rs") && !is_build("docs/build.md") && !is_build("src/check"));
+        assert!(!is_build("src/plugins/build.rs") && is_build("host/x/build.rs") && !is_build("tests/cases/a/in/make.sh"));
         assert!(is_policy("policies/default.cedar") && is_policy("policies/tiers.toml") && !is_policy("host/policy/src/lib.rs"));
+        assert!(!is_policy("host/policy/Cargo.toml"));
         assert!(may_hold_secrets("a/.env") && may_hold_secrets("x.PEM") && !may_hold_secrets(".env.example"));
         assert!(is_library_source("src/lib.rs") && !is_library_source("src/main.rs") && !is_library_source("build.rs"));
         assert!(is_library_source("pkg/a.py") && !is_library_source("src/bin/x.rs") && !is_library_source("README.md"));

@@ -220,7 +220,7 @@ fn switched_off(diff: &FileDiff) -> Option<String> {
     let marks = ["#[ignore", "@pytest.mark.skip", "@unittest.skip", "it.skip(", "test.skip(", "describe.skip(", "it.only(", "t.Skip(", "@Disabled", "@Ignore"];
     let is_mark = |line: &&str| marks.iter().any(|mark| line.trim_start().starts_with(mark));
     let count = diff.added().filter(is_mark).count().saturating_sub(diff.removed().filter(is_mark).count());
-    (count > 0).then(|| counted(count, "test switched off", "tests switched off"))
+    (count > 0).then(|| counted(count, "test more that is not run by default", "tests more that are not run by default"))
 }
 
 #[cfg(test)]
@@ -264,7 +264,7 @@ mod tests {
         check_tests(&["def test_a():"], &["def test_b():"], &[], None);
         check_tests(&["#[test]", "fn a() {"], &[], &["  #[test]", "  fn a() {"], None);
         check_tests(&["#[test]", "#[ignore]", "fn a() {"], &["#[test]", "fn a() {"], &[], None);
-        assert_eq!(switched_off(&diff(&[], &["    #[ignore = \"slow\"]", "it.skip('x'"])).as_deref(), Some("2 tests switched off"));
+        assert_eq!(switched_off(&diff(&[], &["    #[ignore = \"slow\"]", "it.skip('x'"])).as_deref(), Some("2 tests more that are not run by default"));
         assert_eq!(switched_off(&diff(&["#[ignore]"], &["#[ignore]"])), None);
     }
 

@@ -61,7 +61,7 @@ fn decide(facts: &Facts, weight: Weight, why: &str, suggestion: &mut Suggestion)
             _ => "the usual first version".to_owned(),
         };
         suggestion.next = Some(first.map_or_else(|| "0.1.0".to_owned(), |version| version.to_string()));
-        suggestion.reason = format!("There is no tag to count from, so this is a first release: {place}. For the record, {why}.");
+        suggestion.reason = format!("There is no tag to count from, so this is a first release, with {place}.");
         return;
     };
     let Some(VersionTag { prefix, version }) = VersionTag::read(tag) else {
