@@ -171,7 +171,7 @@ mod tests {
     fn shows_what_differs_and_what_stands_around_it() {
         assert_eq!(difference("a\nb\nc\n", "a\nx\nc\n"), "  a\n- b\n+ x\n  c\n");
         assert_eq!(difference("", "a\n"), "+ a\n");
-        assert_eq!(difference("a\na\n", "a\n"), "- a\n  a\n");
+        assert_eq!(difference("a\na\n", "a\n"), "  a\n- a\n");
         assert_eq!(difference("1\n2\n3\n4\n5\n", "0\n1\n2\n3\n4\n"), "+ 0\n  1\n  2\n  3\n  4\n- 5\n");
         assert_eq!(
             difference("x\n1\n2\n3\n4\n5\n6\nx\n", "1\n2\n3\n4\n5\n6\n"),
