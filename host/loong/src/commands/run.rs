@@ -165,6 +165,10 @@ fn answer(ui: &mut Ui, output: &Output) -> Result<(), CommandError> {
         return Ok(());
     }
     let error = value.get("err").cloned().unwrap_or_default();
+    if error.get("invalid").is_some() {
+        return Err(CommandError::new(Code::ArgumentsInvalid, "the pack does not accept the request")
+            .detail(described(&error)));
+    }
     Err(CommandError::new(Code::PluginFailed, "the pack failed").detail(described(&error)))
 }
 
@@ -177,7 +181,7 @@ fn described(error: &Value) -> String {
         return format!("denied: {} ({})", text(denial, "resource"), text(denial, "reason"));
     }
     if let Some(invalid) = error.get("invalid") {
-        return format!("`{}` {}", text(invalid, "field"), text(invalid, "reason"));
+        return format!("`{}`: {}", text(invalid, "field"), text(invalid, "reason"));
     }
     if let Some(failure) = error.get("failed") {
         return format!("{}: {}", text(failure, "code"), text(failure, "message"));
