@@ -1,7 +1,8 @@
 //! The integration tests. One binary: every file here is a module of it.
 //!
-//! `case` runs the folders of `tests/cases`, `contract` compares `wit/` with what was released, `tidy` reads the
-//! tree itself. A test that needs more than the words of a case uses `loong_it::sandbox::Sandbox`.
+//! `audit` tampers with the log, `case` runs the folders of `tests/cases`, `contract` compares `wit/` with what was
+//! released, `hostile` and `runtime` call guests in this process, `readme` runs what the README promises, `tidy` reads the tree itself. A test that needs more than the
+//! words of a case uses `loong_it::sandbox::Sandbox`.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,7 +12,11 @@
     reason = "tests stop at the first thing that is not as expected"
 )]
 
+mod audit;
 mod contract;
+mod hostile;
+mod readme;
+mod runtime;
 mod tidy;
 
 /// One test for each folder of `tests/cases`.

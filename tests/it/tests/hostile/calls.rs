@@ -1,0 +1,97 @@
+//! Guests that abuse calls to other components, or lie about who calls.
+
+use serde_json::json;
+
+use loong_kernel::Outcome;
+use loong_manifest::Tier;
+
+use super::harness::{World, check, guest};
+
+#[test]
+fn calls_back() {
+    let world = World::new();
+    world.load(
+        guest("calls_back").official().asks("tools", json!({ "operations": ["hostile:forth/api#go"] })),
+    );
+    world.load(
+        guest("calls_forth").official().asks("tools", json!({ "operations": ["hostile:back/api#go"] })),
+    );
+    check(
+        &world,
+        "core:calls-back",
+        "go",
+        json!({}),
+        "depth_exceeded: the plugin exceeded its limit of 16 depth, 17 asked",
+    );
+    // Every call in between is in the log with its caller, and ended.
+    let forth = world.calls_of("core:calls-forth");
+    assert!(forth.iter().all(|call| call.caller == "core:calls-back" && call.depth % 2 == 1), "{forth:?}");
+    let (refused, allowed): (Vec<_>, Vec<_>) = forth.iter().partition(|call| call.outcome == Outcome::Deny);
+    assert!(refused.iter().all(|call| call.ended.is_empty() && call.depth == 17), "{refused:?}");
+    assert!(allowed.iter().all(|call| call.ended.len() == 1), "{allowed:?}");
+}
+
+#[test]
+fn call_storm() {
+    let world = World::of(
+        guest("call_storm")
+            .official()
+            .limit("deadline_ms", 500)
+            .asks("tools", json!({ "operations": ["good:math/*"] })),
+    );
+    check(&world, "core:call-storm", "go", json!({}), "deadline: the call did not end within 500 ms");
+    let calls = world.calls_of("core:good-adds");
+    let nested = calls.iter().filter(|call| call.caller == "core:call-storm").count();
+    println!("{nested} nested calls");
+    assert!(nested > 10);
+    assert!(calls.iter().all(|call| call.ended.len() == 1), "a nested call has no end, or two");
+}
+
+#[test]
+fn forged_caller() {
+    let world = World::new();
+    let tools = json!({ "operations": ["good:math/*"] });
+    world.load(guest("passes_tools").signed(Tier::VerifiedCommunity).asks("tools", tools));
+    let forge = |arguments: &str| {
+        let arguments = json!({ "operation": "good:math/api#add", "arguments-json": arguments });
+        world.call("acme:passes-tools.tools-call", arguments).said()
+    };
+    // What the arguments say of the caller is refused, as is everything that the function has no parameter for.
+    for member in ["caller", "_loong", "token", "run", "depth"] {
+        let forged = forge(&format!(r#"{{"a":1,"b":2,"{member}":"core:git"}}"#));
+        println!("{forged}");
+        assert!(forged.contains(r#""invalid""#) && forged.contains(member), "{forged}");
+    }
+    assert_eq!(forge(r#"{"a":1,"b":2}"#), r#"{"ok":"3"}"#);
+    let ended =
+        world.call("core:good-adds.add", json!({ "a": 1, "b": 2, "_loong": { "caller": "core:git" } }));
+    println!("{}", ended.said());
+    assert!(ended.said().starts_with("arguments_invalid: "), "{}", ended.said());
+    // The log has the real one.
+    let callers: Vec<String> = world.calls_of("core:good-adds").into_iter().map(|call| call.caller).collect();
+    assert_eq!(callers.iter().filter(|caller| *caller == "acme:passes-tools").count(), 6, "{callers:?}");
+    assert!(callers.iter().all(|caller| ["acme:passes-tools", "person"].contains(&caller.as_str())));
+}
+
+#[test]
+fn a_plugin_cannot_tell_what_it_may_not_call_from_what_does_not_exist() {
+    let world = World::new();
+    world.load(guest("passes_tools").official().asks("tools", json!({ "operations": ["other:math/*"] })));
+    let call = |operation: &str| {
+        let arguments = json!({ "operation": operation, "arguments-json": "{\"a\":1,\"b\":2}" });
+        world.call("core:passes-tools.tools-call", arguments).said().replace(operation, "NAME")
+    };
+    assert_eq!(call("good:math/api#add"), call("other:math/api#add"));
+    assert_eq!(call("good:math/api#add"), r#"{"err":{"not-found":"NAME"}}"#);
+    let search = world.call("core:passes-tools.tools-search", json!({ "query": "", "limit": 10 })).said();
+    assert_eq!(search, r#"{"ok":[]}"#);
+}
+
+#[test]
+fn other_types_than_were_agreed_are_a_fault() {
+    let world = World::new();
+    world.load(guest("wants_other_types").official().asks("tools", json!({ "operations": ["good:math/*"] })));
+    let ended = world.call("core:wants-other-types.go", json!({}));
+    println!("{}", ended.said());
+    assert!(ended.result.is_err());
+}

@@ -1,0 +1,153 @@
+//! Components that are hostile to whoever reads or compiles them.
+
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::harness::{World, component};
+
+/// `option<option<…>>`, so deep.
+fn deep(depth: usize) -> Vec<u8> {
+    let mut text = String::from("(component (type $t0 u32)\n");
+    for n in 1..=depth {
+        writeln!(text, "(type $t{n} (option $t{}))", n - 1).unwrap();
+    }
+    write!(
+        text,
+        "(core module $m (memory (export \"memory\") 1) (func (export \"go\") (result i32) i32.const 0))
+         (core instance $i (instantiate $m))
+         (func $go (result $t{depth}) (canon lift (core func $i \"go\") (memory (core memory $i \"memory\"))))
+         (instance $api (export \"go\" (func $go))) (export \"hostile:guest/api@0.1.0\" (instance $api)))"
+    )
+    .unwrap();
+    wat::parse_str(text).unwrap()
+}
+
+/// A record of records, each with the one before it twice: few bytes, and exponentially many fields.
+fn wide(levels: usize) -> Vec<u8> {
+    let mut text = String::from("(component (type $t0 u32)\n");
+    for n in 1..=levels {
+        writeln!(text, "(type $t{n} (tuple $t{0} $t{0}))", n - 1).unwrap();
+    }
+    write!(
+        text,
+        "(core module $m (memory (export \"memory\") 1) (func (export \"go\") (result i32) i32.const 0))
+         (core instance $i (instantiate $m))
+         (func $go (result $t{levels}) (canon lift (core func $i \"go\") (memory (core memory $i \"memory\"))))
+         (instance $api (export \"go\" (func $go))) (export \"hostile:guest/api@0.1.0\" (instance $api)))"
+    )
+    .unwrap();
+    wat::parse_str(text).unwrap()
+}
+
+/// Functions of so many operators, which the compiler has to look at one by one.
+fn large(functions: usize, operators: usize) -> Vec<u8> {
+    let body = "(local.set 0 (i32.add (i32.mul (local.get 0) (i32.const 3)) (call_indirect (type $t) (local.get 0) (i32.const 0))))".repeat(operators / 6);
+    let functions: String =
+        (0..functions).map(|_| format!("(func (type $t) {body} (local.get 0))")).collect();
+    let text = format!(
+        "(component (core module $m (type $t (func (param i32) (result i32))) (table 1 funcref) {functions} (func (export \"go\")))
+         (core instance $i (instantiate $m)) (func $go (canon lift (core func $i \"go\")))
+         (instance $api (export \"go\" (func $go))) (export \"hostile:guest/api@0.1.0\" (instance $api)))"
+    );
+    wat::parse_str(text).unwrap()
+}
+
+#[track_caller]
+fn check_refused(world: &World, bytes: Vec<u8>, expected: &str) {
+    let begun = Instant::now();
+    let said = world
+        .try_load(component("hostile", bytes))
+        .map_or_else(|refused| format!("{}: {}", refused.0, refused.1), |()| "loaded".into());
+    println!("{said} after {:?}", begun.elapsed());
+    assert!(said.starts_with(expected), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(2), "it took {:?}", begun.elapsed());
+}
+
+#[test]
+fn types_of_ten_thousand_levels() {
+    let world = World::new();
+    check_refused(&world, deep(10_000), "component_invalid");
+    check_refused(&world, deep(150), "");
+    check_refused(&world, deep(20), "loaded");
+}
+
+#[test]
+fn types_of_exponential_size() {
+    let world = World::new();
+    check_refused(&world, wide(40), "component_invalid");
+    check_refused(&world, wide(18), "");
+    check_refused(&world, wide(4), "loaded");
+}
+
+#[test]
+fn what_does_not_compile_is_remembered() {
+    // Valid but for the body of a function, which only the compiler reads.
+    let mut bytes = wat::parse_str(
+        "(component (core module $m (func (export \"go\") (result i64) (i64.const 77777777777)))
+         (core instance $i (instantiate $m)) (func $go (result u64) (canon lift (core func $i \"go\")))
+         (instance $api (export \"go\" (func $go))) (export \"hostile:guest/api@0.1.0\" (instance $api)))",
+    )
+    .unwrap();
+    let constant = bytes.windows(2).position(|bytes| bytes[0] == 0x42 && bytes[1] & 0x80 != 0).unwrap();
+    bytes[constant] = 0x6a;
+    let folder = tempfile::tempdir().unwrap();
+    let open =
+        || World::with(&folder.path().join("artifacts"), &folder.path().join("key"), Duration::from_secs(30));
+    let world = open();
+    let before = world.compiled.load(Ordering::Relaxed);
+    let words = |world: &World| {
+        let refused = world.try_load(component("broken", bytes.clone())).unwrap_err();
+        assert_eq!(refused.0.as_str(), "compile_failed");
+        refused.1
+    };
+    let first = words(&world);
+    println!("{first}");
+    assert_eq!(words(&world), first);
+    assert_eq!(world.compiled.load(Ordering::Relaxed), before + 1, "the compiler was started again");
+    drop(world);
+    // By the next process too.
+    let world = open();
+    assert_eq!(words(&world), first);
+    assert_eq!(world.compiled.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn compile_bomb() {
+    // Within the 8 MiB of an unverified component; it compiles for much longer than it may.
+    let bytes = large(1500, 3000);
+    println!("{} bytes", bytes.len());
+    assert!(bytes.len() < 8 << 20);
+    let folder = tempfile::tempdir().unwrap();
+    let world =
+        World::with(&folder.path().join("artifacts"), &folder.path().join("key"), Duration::from_secs(1));
+    let begun = Instant::now();
+    let (refused, answers, longest) =
+        world.beside(|| world.try_load(component("bomb", bytes.clone())).unwrap_err());
+    println!("{refused:?} after {:?}; beside it {answers} answers, the slowest {longest:?}", begun.elapsed());
+    assert_eq!(refused.0.as_str(), "compile_limit");
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(answers > 50, "the neighbour answered {answers} times");
+    // A time that was too short is not remembered: a machine that is less busy may do it.
+    assert_eq!(world.call("core:good-adds.add", json!({ "a": 1, "b": 2 })).said(), "3");
+}
+
+#[test]
+fn larger_than_its_tier_allows() {
+    let padding = "x".repeat(9 << 20);
+    let bytes = wat::parse_str(format!("(component (@custom \"padding\" \"{padding}\"))")).unwrap();
+    let world = World::new();
+    check_refused(&world, bytes, "limit_too_high");
+}
+
+#[test]
+fn truncated_or_changed_anywhere() {
+    let world = World::new();
+    let bytes = deep(3);
+    for length in (0..bytes.len()).step_by(7) {
+        let refused = world.try_load(component("cut", bytes[..length].to_owned())).unwrap_err();
+        assert!(["component_invalid", "not_wasm"].contains(&refused.0.as_str()), "{length}: {refused:?}");
+    }
+}

@@ -1,0 +1,78 @@
+//! Guests that never return.
+
+use serde_json::{Value, json};
+
+use super::harness::{Guest, World, check, guest};
+
+/// Official and with little time: the epochs are the only meter.
+fn hurried(name: &str) -> Guest {
+    guest(name).official().limit("deadline_ms", 300)
+}
+
+const LATE: &str = "deadline: the call did not end within 300 ms";
+const FUEL: &str = "limit_exceeded: the plugin exceeded its limit of 1000000000 fuel";
+
+/// Under both meters: the deadline of an official component, and the fuel of an unverified one.
+#[track_caller]
+fn check_loop(name: &str, arguments: Value) {
+    let plain = name.replace('_', "-");
+    let world = World::of(hurried(name));
+    check(&world, &format!("core:{plain}"), "go", arguments.clone(), LATE);
+    drop(world);
+    let world = World::of(guest(name));
+    check(&world, &format!("unsigned:{plain}"), "go", arguments, FUEL);
+}
+
+#[test]
+fn tool_loops_forever() {
+    check_loop("tool_loops_forever", json!({}));
+}
+
+#[test]
+fn loops_in_start() {
+    check_loop("loops_in_start", json!({}));
+}
+
+#[test]
+fn loops_in_realloc() {
+    check_loop("loops_in_realloc", json!({ "text": "x" }));
+}
+
+#[test]
+fn loops_in_post_return() {
+    check_loop("loops_in_post_return", json!({}));
+}
+
+#[test]
+fn loops_in_destructor() {
+    check_loop("loops_in_destructor", json!({}));
+}
+
+#[test]
+fn single_instructions_that_take_long_end_at_the_deadline_too() {
+    let world = World::of(hurried("memory_filled_forever"));
+    check(&world, "core:memory-filled-forever", "go", json!({}), LATE);
+}
+
+#[test]
+fn runaways_leave_no_place_in_the_pool_behind() {
+    let world = World::of(guest("tool_loops_forever").official().limit("deadline_ms", 5));
+    for _ in 0..300 {
+        let ended = world.call("core:tool-loops-forever.go", json!({}));
+        assert_eq!(ended.said(), "deadline: the call did not end within 5 ms");
+    }
+    assert_eq!(world.call("core:good-adds.add", json!({ "a": 1, "b": 2 })).said(), "3");
+}
+
+#[test]
+fn many_runaways_share_the_machine_with_a_neighbour() {
+    let world = World::of(hurried("tool_loops_forever"));
+    let calls = vec![("core:tool-loops-forever.go", json!({})); 16];
+    let (ended, answers, longest) = world.beside(|| world.together(calls));
+    println!("16 runaways; beside them {answers} answers, the slowest {longest:?}");
+    for ended in &ended {
+        assert_eq!(ended.said(), LATE);
+        assert!(ended.elapsed.as_millis() <= 400, "{:?}", ended.elapsed);
+    }
+    assert!(answers >= 3, "the neighbour answered {answers} times");
+}

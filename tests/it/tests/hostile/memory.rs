@@ -1,0 +1,126 @@
+//! Guests that want more memory, tables, stack, instances or handles than there is for them.
+
+use serde_json::json;
+
+use loong_manifest::Tier;
+
+use super::harness::{World, check, component, guest};
+
+#[test]
+fn memory_bomb_one() {
+    let world = World::of(guest("memory_bomb_one"));
+    let expected = "limit_exceeded: the plugin exceeded its limit of 67108864 memory_bytes, 68157440 asked";
+    check(&world, "unsigned:memory-bomb-one", "go", json!({}), expected);
+}
+
+#[test]
+fn memory_bomb_forty() {
+    // 64 MiB hold 32 of its memories of 2 MiB.
+    let world = World::of(guest("memory_bomb_forty").official().limit("memory_bytes_max", 64 << 20));
+    let expected = "limit_exceeded: the plugin exceeded its limit of 67108864 memory_bytes, 69206016 asked";
+    check(&world, "core:memory-bomb-forty", "go", json!({}), expected);
+}
+
+#[test]
+fn memory_bomb_forty_has_too_many_instances_for_an_unverified_component() {
+    let world = World::of(guest("memory_bomb_forty"));
+    let expected = "limit_exceeded: the plugin exceeded its limit of 32 instances";
+    check(&world, "unsigned:memory-bomb-forty", "go", json!({}), expected);
+}
+
+#[test]
+fn memory_that_its_own_type_forbids_costs_nothing() {
+    let world = World::of(guest("memory_grows_past_its_own_maximum"));
+    check(&world, "unsigned:memory-grows-past-its-own-maximum", "go", json!({}), "100");
+}
+
+#[test]
+fn all_guests_together_have_a_budget() {
+    // Eight times 384 MiB are more than the 2 GiB of the process, and each is within its own limit.
+    let world = World::of(guest("memory_filled_forever").official().limit("deadline_ms", 1500));
+    let ended = world.together(vec![("core:memory-filled-forever.go", json!({})); 8]);
+    let mut said: Vec<String> = ended.iter().map(super::harness::Ended::said).collect();
+    said.sort();
+    let over = said.iter().filter(|said| said.starts_with("limit_exceeded: ")).count();
+    assert_eq!(over, 3, "{said:?}");
+    assert!(said[..5].iter().all(|said| said == "deadline: the call did not end within 1500 ms"), "{said:?}");
+    // All of it is given back.
+    let ended = world.together(vec![("core:memory-filled-forever.go", json!({})); 5]);
+    assert!(ended.iter().all(|ended| ended.said().starts_with("deadline: ")), "{ended:?}");
+}
+
+#[test]
+fn table_bomb() {
+    let world = World::of(guest("table_bomb"));
+    let expected = "limit_exceeded: the plugin exceeded its limit of 10000 table_elements, 10001 asked";
+    check(&world, "unsigned:table-bomb", "go", json!({}), expected);
+}
+
+#[test]
+fn deep_recursion() {
+    let expected = "limit_exceeded: the plugin exceeded its limit of 524288 stack_bytes";
+    let world = World::of(guest("deep_recursion"));
+    check(&world, "unsigned:deep-recursion", "go", json!({}), expected);
+    drop(world);
+    let world = World::of(guest("deep_recursion").official());
+    check(&world, "core:deep-recursion", "go", json!({}), expected);
+}
+
+#[test]
+fn handle_flood() {
+    let world = World::of(guest("handle_flood"));
+    let expected = "limit_exceeded: the plugin exceeded its limit of 1000 resources";
+    check(&world, "unsigned:handle-flood", "go", json!({}), expected);
+}
+
+#[test]
+fn resource_leak() {
+    let world = World::of(guest("resource_leak"));
+    let expected = "limit_exceeded: the plugin exceeded its limit of 1000 resources";
+    check(&world, "unsigned:resource-leak", "go", json!({}), expected);
+}
+
+/// A component of so many core instances.
+fn instances(count: usize) -> Vec<u8> {
+    let text = format!(
+        "(component (core module $m (func (export \"go\"))) {} (core instance $i (instantiate $m))
+           (func $go (canon lift (core func $i \"go\"))) (instance $api (export \"go\" (func $go)))
+           (export \"hostile:guest/api@0.1.0\" (instance $api)))",
+        "(core instance (instantiate $m)) ".repeat(count - 1)
+    );
+    wat::parse_str(text).unwrap()
+}
+
+#[test]
+fn too_many_instances() {
+    let world = World::of(component("many", instances(33)));
+    check(
+        &world,
+        "unsigned:many",
+        "go",
+        json!({}),
+        "limit_exceeded: the plugin exceeded its limit of 32 instances",
+    );
+    world.load(component("enough", instances(32)));
+    check(&world, "unsigned:enough", "go", json!({}), "null");
+    world.load(component("some", instances(129)).signed(Tier::VerifiedCommunity));
+    check(
+        &world,
+        "acme:some",
+        "go",
+        json!({}),
+        "limit_exceeded: the plugin exceeded its limit of 128 instances",
+    );
+}
+
+#[test]
+fn more_instances_than_any_pool_holds_are_refused_at_load() {
+    let world = World::new();
+    let refused = world.try_load(component("far-too-many", instances(600)).official()).unwrap_err();
+    println!("{refused:?}");
+    assert_eq!(refused.0.as_str(), "component_invalid");
+    // Two memories in one module: the pool holds components of any number of modules with one memory each.
+    let text = "(component (core module $m (memory 1) (memory 1)) (core instance (instantiate $m)))";
+    let refused = world.try_load(component("two", wat::parse_str(text).unwrap())).unwrap_err();
+    println!("{refused:?}");
+}
