@@ -39,6 +39,8 @@ const DIFF_PATHS_MAX: usize = 50;
 const DIFFS_MAX: usize = 24;
 /// Files with more changed lines than this are made by a program, or nobody reviews them.
 const FILE_LINES_MAX: u64 = 40_000;
+/// Most tags of which it is asked whether they belong to the history of the range.
+const VERSION_TAGS_MAX: usize = 20;
 /// Most crates whose manifest is read.
 const CRATES_MAX: usize = 40;
 
@@ -155,6 +157,10 @@ fn begin(arguments: &Arguments, facts: &mut Facts, to_id: &str) -> Result<Option
             Err(error) => return Err(from_git(error, "--to")),
         };
     }
+    // A branch is marked by tags too; what counts is the last one that names a version.
+    if tag.as_ref().is_some_and(|tag| !review::names_version(&tag.name)) {
+        tag = version_tag(to_id)?.or(tag);
+    }
     facts.last_tag = tag.as_ref().map(|tag| tag.name.clone());
     if let Some(from) = &arguments.from {
         facts.start = Start::Revision(from.clone());
@@ -183,6 +189,25 @@ fn begin(arguments: &Arguments, facts: &mut Facts, to_id: &str) -> Result<Option
         (None, last) => Start::Beginning { no_tag: last.is_none() },
     };
     Ok(base)
+}
+
+/// The newest tag that names a version and was made before `to_id`.
+fn version_tag(to_id: &str) -> Result<Option<git::Tag>, Error> {
+    let tags = git::tags().map_err(|error| from_git(error, "--to"))?;
+    let versions = tags.into_iter().filter(|tag| review::names_version(&tag.name) && tag.commit != to_id);
+    for tag in versions.take(VERSION_TAGS_MAX) {
+        // Nothing leads to it that does not lead to the end: it is an ancestor.
+        let query = git::LogQuery {
+            from_revision: Some(to_id.to_owned()),
+            to_revision: Some(tag.commit.clone()),
+            limit: 1,
+            first_parent: true,
+        };
+        if git::log(&query).map_err(|error| from_git(error, "--to"))?.is_empty() {
+            return Ok(Some(tag));
+        }
+    }
+    Ok(None)
 }
 
 fn read_commits(facts: &mut Facts, ends: &Ends) -> Result<(), Error> {

@@ -27,6 +27,11 @@ pub(crate) use text::clean;
 #[cfg(test)]
 mod tests;
 
+/// True for a tag that names a semantic version.
+pub(crate) fn names_version(tag: &str) -> bool {
+    version::VersionTag::read(tag).is_some()
+}
+
 /// Of the files that a diff was asked for, those that a diff which was cut does not have as a whole: the last
 /// one in it, and those that it never came to.
 pub(crate) fn missing_at_end<'a>(text: &str, asked: impl Iterator<Item = &'a str>) -> Vec<String> {

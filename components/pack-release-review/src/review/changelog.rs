@@ -54,11 +54,15 @@ pub(crate) fn section(subject: &Subject, breaking: bool) -> Option<Section> {
 fn is_inside(area: Option<&str>, lower: &str) -> bool {
     let inside = |word: &str| {
         matches!(word, "test" | "tests" | "testing" | "readme" | "typo" | "typos" | "clippy" | "rustfmt" | "fmt" | "lint" | "lints"
+            | "docs" | "rustdoc" | "documentation" | "fuzz" | "fuzzing" | "miri" | "workflow" | "workflows" | "dependabot"
             | "ci" | "comment" | "comments" | "changelog" | "bench" | "benches" | "benchmark" | "benchmarks" | "gitignore")
     };
     area.is_some_and(|area| area.split([',', '/', ' ']).filter(|word| !word.is_empty()).all(|word| inside(&word.to_ascii_lowercase())))
         || lower.split(|character: char| !character.is_alphanumeric()).take(8).any(inside)
-        || lower.starts_with("bump version")
+        // Dependencies have a section of their own in the review.
+        || lower.starts_with("bump ")
+        || lower.starts_with("document ")
+        || lower == "pre-commit autoupdate"
         || lower.starts_with("release ")
         || super::subject::is_unfinished(lower)
 }
@@ -102,6 +106,9 @@ mod tests {
         check("Fix a typo in the README", None);
         check("store: add tests for groups", None);
         check("bench: add a table", None);
+        check("Bump x from 1 to 2", None);
+        check("Document the parser", None);
+        check("[pre-commit.ci] pre-commit autoupdate", None);
         check("Merge branch 'x'", None);
     }
 }

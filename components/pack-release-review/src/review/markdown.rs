@@ -19,6 +19,7 @@ const DEPENDENCIES_MAX: usize = 12;
 const PACKAGES_MAX: usize = 12;
 const RISKS_MAX: usize = 10;
 const COMMITS_MAX: usize = 12;
+const MERGES_MAX: usize = 5;
 const AREAS_MAX: usize = 15;
 const AREA_COMMITS_MAX: usize = 5;
 const AUTHORS_MAX: usize = 15;
@@ -304,6 +305,10 @@ fn dependencies(out: &mut Out, dependencies: &List<Dependency>) {
         // A lock file names whatever the others bring along: what comes from elsewhere, goes or changes matters most.
         let (inner, mut order): (Vec<&Package>, Vec<&Package>) = packages.items.iter().partition(|package| is_inner_package(package));
         order.sort_by_key(|package| (!package.elsewhere, package.change == ChangeKind::Added && dependency.lock));
+        // All of a new lock file is new; the manifests say what was asked for.
+        if dependency.lock && dependency.change == ChangeKind::Added {
+            order.retain(|package| package.elsewhere);
+        }
         for package in order.iter().take(PACKAGES_MAX) {
             let name = code(&package.name);
             let version = |text: &Option<String>| text.as_deref().map(code).unwrap_or_default();
@@ -315,7 +320,7 @@ fn dependencies(out: &mut Out, dependencies: &List<Dependency>) {
             let elsewhere = if package.elsewhere { ", **not from a registry**" } else { "" };
             out.point(1, &format!("{text}{elsewhere}"));
         }
-        out.more(1, (order.len() + packages.omitted).saturating_sub(PACKAGES_MAX));
+        out.more(1, order.len().saturating_sub(PACKAGES_MAX) + if order.is_empty() { 0 } else { packages.omitted });
         if !inner.is_empty() {
             out.point(1, &format!("{} of the repository or its workspace", counted(inner.len(), "package", "packages")));
         }
@@ -357,11 +362,13 @@ fn commits(out: &mut Out, review: &Review) {
             by_area(out, &commits);
             continue;
         }
-        for commit in commits.iter().take(COMMITS_MAX) {
+        // What a merge brought in is listed by itself.
+        let most = if kind == Kind::Merge { MERGES_MAX } else { COMMITS_MAX };
+        for commit in commits.iter().take(most) {
             let area = commit.area.as_deref().map(|area| format!("**{}**: ", escape(area))).unwrap_or_default();
             out.point(0, &format!("{area}{}", said(commit)));
         }
-        out.more(0, commits.len().saturating_sub(COMMITS_MAX));
+        out.more(0, commits.len().saturating_sub(most));
     }
     if review.commits.omitted > 0 {
         out.block(&format!("{} not listed.", counted(review.commits.omitted, "commit is", "commits are")));

@@ -44,8 +44,22 @@ pub(crate) fn suggest(facts: &Facts, commits: &[Read<'_>], contracts: &[Contract
     evidence.retain(|piece| piece.weight != Weight::Patch);
     suggestion.evidence = List::first(evidence, EVIDENCE_MAX);
     decide(facts, weight, &why, &mut suggestion);
+    let removing: Vec<String> = commits
+        .iter()
+        .filter(|read| !read.reverted && changelog::section(&read.subject, read.breaking) == Some(Section::Removed))
+        .map(|read| short(&read.commit.id))
+        .collect();
+    if !removing.is_empty() && weight != Weight::Breaking && facts.last_tag.is_some() {
+        let (shown, more) = (removing.iter().take(5).cloned().collect::<Vec<_>>().join(", "), removing.len().saturating_sub(5));
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        suggestion.notes.push(format!(
+            "{} something ({shown}{more}): if users relied on it, this is a breaking change.",
+            counted(removing.len(), "commit says that it removes", "commits say that they remove")
+        ));
+    }
     if facts.last_tag.is_some() && !matches!(facts.start, Start::LastTag) && suggestion.next.is_some() {
-        suggestion.notes.push("The range does not begin at the last tag, and only the range was looked at.".to_owned());
+        let tag = suggestion.last_tag.as_deref().unwrap_or_default();
+        suggestion.notes.push(format!("The last tag is {tag}; the range does not begin there, and only the range was looked at."));
     }
     suggestion
 }
