@@ -47,7 +47,8 @@ const PACKAGES_MAX: usize = 450;
 const README_LINES_MAX: usize = 60;
 
 /// Hosts that settings, scripts and data may name in addresses. A build fetches from crates.io only.
-const HOSTS: &[&str] = &["example.com", "github.com", "json-schema.org", "rustup.rs", "www.apache.org"];
+const HOSTS: &[&str] =
+    &["example.com", "example.org", "github.com", "json-schema.org", "rustup.rs", "www.apache.org"];
 
 /// All files under version control.
 fn tracked() -> Vec<String> {
