@@ -50,7 +50,10 @@ impl Guest for Component {
     fn run(request: Request) -> Result<Response, Error> {
         let Request { input, arguments, format } = request;
         if input.is_some_and(|input| !input.trim().is_empty()) {
-            return Err(invalid("input", "this pack reads a repository and takes no input; choose a range with arguments after `--`"));
+            return Err(invalid(
+                "input",
+                "this pack reads a repository and takes no input; choose a range with arguments after `--`",
+            ));
         }
         let arguments = arguments::read(&arguments).map_err(|wrong| invalid(&wrong.field, &wrong.reason))?;
         if arguments.help {
@@ -72,7 +75,8 @@ fn help(format: Format) -> Response {
     match format {
         Format::Markdown => response(arguments::HELP.to_owned(), "text/markdown"),
         Format::Json => {
-            let document = serde_json::json!({ "schema": "loong.release-review.help/1", "help": arguments::HELP });
+            let document =
+                serde_json::json!({ "schema": "loong.release-review.help/1", "help": arguments::HELP });
             response(format!("{document}\n"), "application/json")
         }
     }
@@ -94,21 +98,28 @@ fn from_git(error: GitError, argument: &str) -> Error {
             invalid(argument, &format!("no commit has the name `{revision}` here"))
         }
         GitError::Invalid(wrong) => invalid(argument, &clean(&wrong.reason, 200)),
-        GitError::NotARepository => failed("not-a-repository", "the workspace is not the top folder of a git repository".to_owned()),
+        GitError::NotARepository => {
+            failed("not-a-repository", "the workspace is not the top folder of a git repository".to_owned())
+        }
         GitError::DubiousOwnership => failed(
             "dubious-ownership",
             "the repository belongs to another user, so git refuses to read it".to_owned(),
         ),
         GitError::GitMissing => failed("git-missing", "git is not installed".to_owned()),
-        GitError::TooLarge(bytes) => failed("too-large", format!("the range is too large: git printed more than {bytes} bytes")),
+        GitError::TooLarge(bytes) => {
+            failed("too-large", format!("the range is too large: git printed more than {bytes} bytes"))
+        }
         GitError::ObjectMissing(said) => {
             failed("object-missing", format!("this clone holds only a part of the repository: {said}"))
         }
         GitError::Failed(said) => failed("git-failed", format!("git failed: {said}")),
-        GitError::Host(HostError::Denied(denial)) => {
-            failed("denied", format!("the host refused `{}`: {} ({})", denial.resource, denial.reason, denial.code))
+        GitError::Host(HostError::Denied(denial)) => failed(
+            "denied",
+            format!("the host refused `{}`: {} ({})", denial.resource, denial.reason, denial.code),
+        ),
+        GitError::Host(HostError::Deadline(allowed)) => {
+            failed("deadline", format!("git did not end within {allowed} ms"))
         }
-        GitError::Host(HostError::Deadline(allowed)) => failed("deadline", format!("git did not end within {allowed} ms")),
         GitError::Host(other) => failed("host-failed", format!("the host could not run git: {other:?}")),
     }
 }
@@ -134,7 +145,14 @@ fn gather(arguments: &Arguments) -> Result<Facts, Error> {
     };
     facts.to_id = Some(to_id.clone());
     let from = begin(arguments, &mut facts, &to_id)?;
-    log(Level::Info, &format!("reading {} to {}", from.as_deref().map_or("the beginning", |id| id.get(..8).unwrap_or(id)), to));
+    log(
+        Level::Info,
+        &format!(
+            "reading {} to {}",
+            from.as_deref().map_or("the beginning", |id| id.get(..8).unwrap_or(id)),
+            to
+        ),
+    );
     let ends = Ends { from, to: to_id };
     read_commits(&mut facts, &ends)?;
     if ends.from.as_deref() != Some(ends.to.as_str()) {
@@ -236,7 +254,8 @@ fn read_commits(facts: &mut Facts, ends: &Ends) -> Result<(), Error> {
 }
 
 fn read_changes(facts: &mut Facts, ends: &Ends) -> Result<(), Error> {
-    let mut changes = git::changes(ends.from.as_deref(), &ends.to).map_err(|error| from_git(error, "--from"))?;
+    let mut changes =
+        git::changes(ends.from.as_deref(), &ends.to).map_err(|error| from_git(error, "--from"))?;
     facts.changes_more = changes.len() > FILES_MAX;
     changes.truncate(FILES_MAX);
     facts.changes = changes
@@ -279,7 +298,8 @@ fn read_manifests(facts: &mut Facts, ends: &Ends) {
         .into_iter()
         .take(CRATES_MAX)
         .filter_map(|folder| {
-            let inside = |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+            let inside =
+                |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
             let manifest = show(&inside("Cargo.toml"))?;
             let has_lib = show(&inside("src/lib.rs")).is_some();
             Some(facts::read_crate(folder, &manifest, root.as_deref(), has_lib))
@@ -335,12 +355,17 @@ fn read_diffs(facts: &mut Facts, ends: &Ends) -> Result<(), Error> {
             Ok(diff) => {
                 bytes += diff.text.len();
                 if diff.truncated {
-                    unread.extend(review::missing_at_end(&diff.text, batch.iter().map(|change| change.path.as_str())));
+                    unread.extend(review::missing_at_end(
+                        &diff.text,
+                        batch.iter().map(|change| change.path.as_str()),
+                    ));
                 }
                 diffs.push(diff.text);
             }
             // One batch that cannot be read is no reason to know nothing of the others.
-            Err(GitError::TooLarge(_) | GitError::ObjectMissing(_)) => unread.extend(batch.iter().map(|change| change.path.clone())),
+            Err(GitError::TooLarge(_) | GitError::ObjectMissing(_)) => {
+                unread.extend(batch.iter().map(|change| change.path.clone()))
+            }
             Err(error) => return Err(from_git(error, "--from")),
         }
     }

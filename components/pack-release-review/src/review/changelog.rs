@@ -40,12 +40,20 @@ pub(crate) fn section(subject: &Subject, breaking: bool) -> Option<Section> {
         Kind::Merge | Kind::Revert => return None,
         _ if security => Some(Section::Security),
         Kind::Security => Some(Section::Security),
-        Kind::Feature => Some(by_verb(&lower).filter(|section| *section != Section::Fixed).unwrap_or(Section::Added)),
+        Kind::Feature => {
+            Some(by_verb(&lower).filter(|section| *section != Section::Fixed).unwrap_or(Section::Added))
+        }
         Kind::Fix => Some(Section::Fixed),
         Kind::Performance => Some(Section::Changed),
         Kind::Change if is_inside(subject.area.as_deref(), &lower) => None,
         Kind::Change => Some(by_verb(&lower).unwrap_or(Section::Changed)),
-        Kind::Refactor | Kind::Documentation | Kind::Tests | Kind::Build | Kind::Ci | Kind::Style | Kind::Chore => None,
+        Kind::Refactor
+        | Kind::Documentation
+        | Kind::Tests
+        | Kind::Build
+        | Kind::Ci
+        | Kind::Style
+        | Kind::Chore => None,
     };
     section.or(breaking.then_some(Section::Changed))
 }
@@ -53,9 +61,38 @@ pub(crate) fn section(subject: &Subject, breaking: bool) -> Option<Section> {
 /// True for what users do not notice, by the words of a subject without a type.
 fn is_inside(area: Option<&str>, lower: &str) -> bool {
     let inside = |word: &str| {
-        matches!(word, "test" | "tests" | "testing" | "readme" | "typo" | "typos" | "clippy" | "rustfmt" | "fmt" | "lint" | "lints"
-            | "docs" | "rustdoc" | "documentation" | "fuzz" | "fuzzing" | "miri" | "workflow" | "workflows" | "dependabot"
-            | "ci" | "comment" | "comments" | "changelog" | "bench" | "benches" | "benchmark" | "benchmarks" | "gitignore")
+        matches!(
+            word,
+            "test"
+                | "tests"
+                | "testing"
+                | "readme"
+                | "typo"
+                | "typos"
+                | "clippy"
+                | "rustfmt"
+                | "fmt"
+                | "lint"
+                | "lints"
+                | "docs"
+                | "rustdoc"
+                | "documentation"
+                | "fuzz"
+                | "fuzzing"
+                | "miri"
+                | "workflow"
+                | "workflows"
+                | "dependabot"
+                | "ci"
+                | "comment"
+                | "comments"
+                | "changelog"
+                | "bench"
+                | "benches"
+                | "benchmark"
+                | "benchmarks"
+                | "gitignore"
+        )
     };
     area.is_some_and(|area| area.split([',', '/', ' ']).filter(|word| !word.is_empty()).all(|word| inside(&word.to_ascii_lowercase())))
         || lower.split(|character: char| !character.is_alphanumeric()).take(8).any(inside)
@@ -70,9 +107,8 @@ fn is_inside(area: Option<&str>, lower: &str) -> bool {
 fn by_verb(lower: &str) -> Option<Section> {
     let verb = lower.split(|character: char| !character.is_alphanumeric()).next()?;
     Some(match verb {
-        "add" | "adds" | "added" | "introduce" | "introduces" | "new" | "support" | "supports" | "implement" | "implements" => {
-            Section::Added
-        }
+        "add" | "adds" | "added" | "introduce" | "introduces" | "new" | "support" | "supports"
+        | "implement" | "implements" => Section::Added,
         "fix" | "fixes" | "fixed" | "correct" | "corrects" | "repair" | "prevent" | "avoid" => Section::Fixed,
         "remove" | "removes" | "removed" | "drop" | "drops" | "delete" | "deletes" => Section::Removed,
         "deprecate" | "deprecates" | "deprecated" => Section::Deprecated,

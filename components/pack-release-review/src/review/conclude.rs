@@ -7,7 +7,8 @@ use super::contract::{self, Diffs};
 use super::dependencies::{self, Source};
 use super::diff;
 use super::document::{
-    Author, Changelog, Commit, Contract, Counts, Dependency, Entries, Entry, Item, List, Package, Range, Review, Risk, SCHEMA,
+    Author, Changelog, Commit, Contract, Counts, Dependency, Entries, Entry, Item, List, Package, Range,
+    Review, Risk, SCHEMA,
 };
 use super::facts::{self, ChangeKind, Facts, Start};
 use super::risk;
@@ -69,7 +70,8 @@ pub(crate) fn short(id: &str) -> String {
 }
 
 fn read_commits(facts: &Facts) -> Vec<Read<'_>> {
-    let reverted: Vec<&str> = facts.commits.iter().flat_map(|commit| subject::reverted_ids(&commit.body)).collect();
+    let reverted: Vec<&str> =
+        facts.commits.iter().flat_map(|commit| subject::reverted_ids(&commit.body)).collect();
     facts
         .commits
         .iter()
@@ -97,12 +99,23 @@ fn range(facts: &Facts) -> Range {
             let from = clean(revision, 100);
             (Some(from.clone()), format!("From {from} to {to}, as asked."))
         }
-        Start::Last(count) => (None, format!("The last {} of the main line before {to}, as asked.", commits_text(*count))),
-        Start::NoTag(count) => {
-            (None, format!("There is no tag, so these are the last {} of the main line before {to}.", commits_text(*count)))
+        Start::Last(1) => (None, format!("The last commit of the main line up to {to}, as asked.")),
+        Start::Last(count) => {
+            (None, format!("The last {} of the main line up to {to}, as asked.", commits_text(*count)))
         }
-        Start::Beginning { no_tag: true } => (None, format!("There is no tag, so this is the whole history up to {to}.")),
-        Start::Beginning { no_tag: false } => (None, format!("The history is shorter than asked, so this is all of it up to {to}.")),
+        Start::NoTag(count) => (
+            None,
+            format!(
+                "There is no tag, so these are the last {} of the main line up to {to}.",
+                commits_text(*count)
+            ),
+        ),
+        Start::Beginning { no_tag: true } => {
+            (None, format!("There is no tag, so this is the whole history up to {to}."))
+        }
+        Start::Beginning { no_tag: false } => {
+            (None, format!("The history is shorter than asked, so this is all of it up to {to}."))
+        }
     };
     let days = || facts.commits.iter().map(|commit| commit.time);
     Range {
@@ -185,7 +198,9 @@ fn authors(facts: &Facts) -> Vec<Author> {
     }
     let mut authors: Vec<Author> = people.into_values().collect();
     authors.sort_by(|left, right| {
-        (right.commits, right.co_authored).cmp(&(left.commits, left.co_authored)).then_with(|| left.name.cmp(&right.name))
+        (right.commits, right.co_authored)
+            .cmp(&(left.commits, left.co_authored))
+            .then_with(|| left.name.cmp(&right.name))
     });
     authors
 }
@@ -234,7 +249,9 @@ fn dependencies(facts: &Facts, diffs: &Diffs<'_>) -> Vec<Dependency> {
                 (Source::Readable(read), Some(diff)) => read(diff),
                 _ => Vec::new(),
             };
-            let read = matches!(source, Source::Readable(_)) && diff.is_some() && !facts.unread.contains(&change.path);
+            let read = matches!(source, Source::Readable(_))
+                && diff.is_some()
+                && !facts.unread.contains(&change.path);
             // A manifest without a change of dependencies says nothing here.
             if read && packages.is_empty() {
                 return None;
@@ -266,7 +283,8 @@ fn dependencies(facts: &Facts, diffs: &Diffs<'_>) -> Vec<Dependency> {
 }
 
 fn risk(risk: risk::Risk) -> Risk {
-    let is_commit = matches!(risk.kind, risk::RiskKind::Unfinished) || !risk.place.contains(['/', '.']) && risk.place.len() >= 40;
+    let is_commit = matches!(risk.kind, risk::RiskKind::Unfinished)
+        || !risk.place.contains(['/', '.']) && risk.place.len() >= 40;
     let place = if is_commit { short(&risk.place) } else { clean(&risk.place, PATH_MAX) };
     Risk { kind: risk.kind, place, what: clean(&risk.what, SUBJECT_MAX) }
 }
@@ -277,8 +295,13 @@ fn changelog(commits: &[Read<'_>], next: Option<&str>, first: bool) -> Changelog
     let mut left_out = 0;
     let mut seen = BTreeSet::new();
     for read in commits {
-        let section = if read.reverted { None } else { changelog::section(&read.subject, read.breaking) };
-        let section = section.map(|section| if first && section == Section::Changed { Section::Added } else { section });
+        let section = if read.reverted || read.subject.text.trim().is_empty() {
+            None
+        } else {
+            changelog::section(&read.subject, read.breaking)
+        };
+        let section = section
+            .map(|section| if first && section == Section::Changed { Section::Added } else { section });
         let area = read.subject.area.as_deref().map(|area| clean(area, NAME_MAX));
         let text = clean(&read.subject.text, SUBJECT_MAX);
         match section {
@@ -291,10 +314,15 @@ fn changelog(commits: &[Read<'_>], next: Option<&str>, first: bool) -> Changelog
     }
     for entries in sections.values_mut() {
         entries.sort_by(|left, right| {
-            (!left.breaking, left.area.is_none(), &left.area).cmp(&(!right.breaking, right.area.is_none(), &right.area))
+            (!left.breaking, left.area.is_none(), &left.area).cmp(&(
+                !right.breaking,
+                right.area.is_none(),
+                &right.area,
+            ))
         });
     }
-    let number = next.map(|next| next.rsplit(['-', '/', '@', '_']).next().unwrap_or(next).trim_start_matches(['v', 'V']));
+    let number = next
+        .map(|next| next.rsplit(['-', '/', '@', '_']).next().unwrap_or(next).trim_start_matches(['v', 'V']));
     Changelog {
         heading: number.map_or_else(|| "Unreleased".to_owned(), str::to_owned),
         sections: Section::ALL
@@ -311,10 +339,16 @@ fn changelog(commits: &[Read<'_>], next: Option<&str>, first: bool) -> Changelog
 fn gaps(facts: &Facts) -> Vec<String> {
     let mut gaps = Vec::new();
     if facts.commits_more {
-        gaps.push(format!("The range has more than {}; the older ones are not in this review.", counted(facts.commits.len(), "commit", "commits")));
+        gaps.push(format!(
+            "The range has more than {}; the older ones are not in this review.",
+            counted(facts.commits.len(), "commit", "commits")
+        ));
     }
     if facts.changes_more {
-        gaps.push(format!("More than {} differ; the others are not in this review.", counted(facts.changes.len(), "file", "files")));
+        gaps.push(format!(
+            "More than {} differ; the others are not in this review.",
+            counted(facts.changes.len(), "file", "files")
+        ));
     }
     if !facts.unread.is_empty() {
         gaps.push(format!(
@@ -325,7 +359,9 @@ fn gaps(facts: &Facts) -> Vec<String> {
     if facts.commits.iter().any(|commit| subject::parse(&commit.subject, commit.parents).kind == Kind::Merge)
         && matches!(facts.start, Start::Last(_) | Start::NoTag(_))
     {
-        gaps.push("Commits are counted along the main line; those that merges brought in come on top.".to_owned());
+        gaps.push(
+            "Commits are counted along the main line; those that merges brought in come on top.".to_owned(),
+        );
     }
     gaps
 }

@@ -30,7 +30,8 @@ pub(crate) fn contracts<'a>(facts: &'a Facts, diffs: &Diffs<'_>) -> Vec<Contract
         .changes
         .iter()
         .filter_map(|change| {
-            let kind = path::contract(&change.path).or_else(|| change.old_path.as_deref().and_then(path::contract))?;
+            let kind = path::contract(&change.path)
+                .or_else(|| change.old_path.as_deref().and_then(path::contract))?;
             let diff = diffs.get(change.path.as_str()).copied();
             let unread = facts.unread.contains(&change.path);
             Some(file(change, kind, diff, unread))
@@ -50,7 +51,9 @@ fn file<'a>(change: &'a Change, kind: ContractKind, diff: Option<&FileDiff>, unr
     let items = diff.map(|diff| declared(kind, diff)).unwrap_or_default();
     match (change.kind, kind) {
         (ChangeKind::Deleted, _) => return contract(items, Some(Weight::Breaking), "the file was deleted"),
-        (ChangeKind::Added | ChangeKind::Copied, _) => return contract(items, Some(Weight::Feature), "the file is new"),
+        (ChangeKind::Added | ChangeKind::Copied, _) => {
+            return contract(items, Some(Weight::Feature), "the file is new");
+        }
         (ChangeKind::Renamed, _) if diff.is_none_or(|diff| diff.lines().next().is_none()) && !unread => {
             return contract(items, Some(Weight::Patch), "the file has another path");
         }
@@ -78,7 +81,10 @@ fn file<'a>(change: &'a Change, kind: ContractKind, diff: Option<&FileDiff>, unr
         return contract(items, Some(Weight::Breaking), "an existing type or parameter list grew");
     }
     if removed > 0 {
-        let why = format!("{} removed or changed", counted(removed, "line that mattered was", "lines that mattered were"));
+        let why = format!(
+            "{} removed or changed",
+            counted(removed, "line that mattered was", "lines that mattered were")
+        );
         return contract(items, Some(Weight::Breaking), &why);
     }
     contract(items, Some(Weight::Feature), "only additions")
@@ -93,7 +99,9 @@ fn declared(kind: ContractKind, diff: &FileDiff) -> Vec<ItemChange> {
             changes
         }
         ContractKind::Interface => items::changes(diff, items::idl),
-        ContractKind::Schema | ContractKind::Migration if diff.path.ends_with(".sql") => items::changes(diff, items::sql),
+        ContractKind::Schema | ContractKind::Migration if diff.path.ends_with(".sql") => {
+            items::changes(diff, items::sql)
+        }
         _ => Vec::new(),
     }
 }
@@ -126,9 +134,18 @@ fn meaning(kind: ContractKind, diff: &FileDiff) -> (usize, usize) {
     let comments: &[&str] = match kind {
         ContractKind::Wit | ContractKind::Interface => &["//", "/*", "*", "#"],
         ContractKind::Migration => &["--", "//", "#"],
-        ContractKind::Schema | ContractKind::PluginManifest | ContractKind::PublicApi => {
-            &["--", "//", "#", "\"description\"", "\"title\"", "\"$comment\"", "\"examples\"", "description:", "title:", "summary:"]
-        }
+        ContractKind::Schema | ContractKind::PluginManifest | ContractKind::PublicApi => &[
+            "--",
+            "//",
+            "#",
+            "\"description\"",
+            "\"title\"",
+            "\"$comment\"",
+            "\"examples\"",
+            "description:",
+            "title:",
+            "summary:",
+        ],
     };
     let lines = |side: Side| -> Vec<&str> {
         diff.lines()
@@ -160,7 +177,8 @@ fn meaning(kind: ContractKind, diff: &FileDiff) -> (usize, usize) {
 
 /// Public declarations of source files that changed.
 fn public_api<'a>(facts: &'a Facts, diffs: &Diffs<'_>) -> Vec<Contract<'a>> {
-    let crates: BTreeMap<&str, &Crate> = facts.crates.iter().map(|found| (found.folder.as_str(), found)).collect();
+    let crates: BTreeMap<&str, &Crate> =
+        facts.crates.iter().map(|found| (found.folder.as_str(), found)).collect();
     let mut files: Vec<(&Change, Option<&Crate>, Vec<ItemChange>)> = Vec::new();
     for change in &facts.changes {
         let known = crate_folder(&change.path).and_then(|folder| crates.get(folder)).copied();
@@ -170,7 +188,9 @@ fn public_api<'a>(facts: &'a Facts, diffs: &Diffs<'_>) -> Vec<Contract<'a>> {
         if path::contract(&change.path).is_some() {
             continue;
         }
-        if let (Some((_, declares)), Some(diff)) = (items::declares(&change.path), diffs.get(change.path.as_str())) {
+        if let (Some((_, declares)), Some(diff)) =
+            (items::declares(&change.path), diffs.get(change.path.as_str()))
+        {
             files.push((change, known, items::changes(diff, declares)));
         }
     }
@@ -183,11 +203,21 @@ fn public_api<'a>(facts: &'a Facts, diffs: &Diffs<'_>) -> Vec<Contract<'a>> {
             let weight = if broken > 0 { Weight::Breaking } else { Weight::Feature };
             let why = match broken {
                 0 => counted(items.len(), "declaration was added", "declarations were added"),
-                _ => counted(broken, "declaration was removed or changed", "declarations were removed or changed"),
+                _ => counted(
+                    broken,
+                    "declaration was removed or changed",
+                    "declarations were removed or changed",
+                ),
             };
             let published = known.is_none_or(|known| known.published);
             let why = if published { why } else { format!("{why}; the crate is not published") };
-            Contract { change, kind: ContractKind::PublicApi, items, weight: published.then_some(weight), why }
+            Contract {
+                change,
+                kind: ContractKind::PublicApi,
+                items,
+                weight: published.then_some(weight),
+                why,
+            }
         })
         .collect()
 }
@@ -195,10 +225,13 @@ fn public_api<'a>(facts: &'a Facts, diffs: &Diffs<'_>) -> Vec<Contract<'a>> {
 /// A declaration that left one file of a crate and came to another one unchanged is none.
 fn drop_what_moved(files: &mut [(&Change, Option<&Crate>, Vec<ItemChange>)]) {
     let place = |change: &Change| {
-        let folder = crate_folder(&change.path).or_else(|| change.path.rsplit_once('/').map(|(folder, _)| folder));
+        let folder =
+            crate_folder(&change.path).or_else(|| change.path.rsplit_once('/').map(|(folder, _)| folder));
         folder.unwrap_or_default().to_owned()
     };
-    let side = |wanted: ChangeKind, files: &[(&Change, Option<&Crate>, Vec<ItemChange>)]| -> BTreeSet<(String, String)> {
+    let side = |wanted: ChangeKind,
+                files: &[(&Change, Option<&Crate>, Vec<ItemChange>)]|
+     -> BTreeSet<(String, String)> {
         files
             .iter()
             .flat_map(|(change, _, items)| {
@@ -239,7 +272,13 @@ mod tests {
             Crate { folder: "program".to_owned(), library: false, published: true },
             Crate { folder: "inner".to_owned(), library: true, published: false },
         ];
-        let change = Change { path: path.to_owned(), old_path: None, kind: ChangeKind::Modified, added: Some(1), removed: Some(1) };
+        let change = Change {
+            path: path.to_owned(),
+            old_path: None,
+            kind: ChangeKind::Modified,
+            added: Some(1),
+            removed: Some(1),
+        };
         let facts = Facts { crates, changes: vec![change], ..Facts::default() };
         let files = parse(&text);
         let diffs: Diffs = files.iter().map(|file| (file.path.as_str(), file)).collect();
@@ -259,18 +298,43 @@ mod tests {
         check("wit/a.wit", "-    get: func();", BREAKING, DECLARED);
         check("wit/a.wit", "-    get: func();\n+    get: func(x: u8);", BREAKING, DECLARED);
         check("wit/a.wit", "-    /// Old.\n+    /// New.", PATCH, "only comments or layout changed");
-        check("wit/a.wit", "     record r {\n         a: u8,\n+        b: u8,", BREAKING, "an existing type or parameter list grew");
-        check("wit/a.wit", "         a: u8,\n+        b: u8,", BREAKING, "an existing type or parameter list grew");
-        check("wit/a.wit", "     x: u8,\n     }\n+    record r {\n+        a: u8,\n+    }", FEATURE, "only additions");
+        check(
+            "wit/a.wit",
+            "     record r {\n         a: u8,\n+        b: u8,",
+            BREAKING,
+            "an existing type or parameter list grew",
+        );
+        check(
+            "wit/a.wit",
+            "         a: u8,\n+        b: u8,",
+            BREAKING,
+            "an existing type or parameter list grew",
+        );
+        check(
+            "wit/a.wit",
+            "     x: u8,\n     }\n+    record r {\n+        a: u8,\n+    }",
+            FEATURE,
+            "only additions",
+        );
         check("wit/a.wit", "     enum e {\n-        a,\n-        b,\n+        b,", BREAKING, DECLARED);
     }
 
     #[test]
     fn weighs_changes_of_schemas_and_migrations() {
-        check("x.schema.json", "-    \"a\",\n-    \"b\"\n+    \"b\",\n+    \"a\"", PATCH, "only comments or layout changed");
+        check(
+            "x.schema.json",
+            "-    \"a\",\n-    \"b\"\n+    \"b\",\n+    \"a\"",
+            PATCH,
+            "only comments or layout changed",
+        );
         check("x.schema.json", "+  \"c\": {}", FEATURE, "only additions");
         check("x.schema.json", "-  \"c\": {}", BREAKING, "1 line that mattered was removed or changed");
-        check("migrations/1.sql", "+alter table t add x;", BREAKING, "a migration that may have run already was changed");
+        check(
+            "migrations/1.sql",
+            "+alter table t add x;",
+            BREAKING,
+            "a migration that may have run already was changed",
+        );
         check("migrations/1.sql", "+-- why", PATCH, "only comments or layout changed");
         check("db/schema.sql", "+drop table t;", BREAKING, "something is dropped");
         check("a.proto", "-  string name = 1;", BREAKING, DECLARED);
@@ -279,11 +343,21 @@ mod tests {
 
     #[test]
     fn weighs_changes_of_public_items() {
-        check("lib/src/a.rs", "-pub fn a();\n+pub fn a(x: u8);", BREAKING, "1 declaration was removed or changed");
+        check(
+            "lib/src/a.rs",
+            "-pub fn a();\n+pub fn a(x: u8);",
+            BREAKING,
+            "1 declaration was removed or changed",
+        );
         check("lib/src/a.rs", "+pub fn a();\n+pub fn b();", FEATURE, "2 declarations were added");
         check("lib/src/a.rs", "-fn a();\n+pub(crate) fn a();", None, "");
         check("program/src/a.rs", "-pub fn a();", None, "");
-        check("inner/src/a.rs", "-pub fn a();", None, "1 declaration was removed or changed; the crate is not published");
+        check(
+            "inner/src/a.rs",
+            "-pub fn a();",
+            None,
+            "1 declaration was removed or changed; the crate is not published",
+        );
         check("lib/src/tests.rs", "-pub fn a();", None, "");
         check("pkg/a.py", "-def run(a):\n+def run(a, b):", BREAKING, "1 declaration was removed or changed");
     }

@@ -35,10 +35,30 @@ pub(crate) fn source(path: &str) -> Option<Source> {
         "poetry.lock" | "uv.lock" => Source::Readable(python_lock),
         "package.json" => Source::Readable(package_json),
         "go.mod" => Source::Readable(go_mod),
-        "package-lock.json" | "npm-shrinkwrap.json" | "yarn.lock" | "pnpm-lock.yaml" | "bun.lock" | "go.sum"
-        | "pyproject.toml" | "Pipfile" | "Pipfile.lock" | "setup.cfg" | "Gemfile" | "Gemfile.lock" | "composer.json"
-        | "composer.lock" | "pom.xml" | "build.gradle" | "build.gradle.kts" | "flake.lock" | ".gitmodules"
-        | "vcpkg.json" | "conanfile.txt" | "conanfile.py" | "mix.lock" | "Package.resolved" => Source::Other,
+        "package-lock.json"
+        | "npm-shrinkwrap.json"
+        | "yarn.lock"
+        | "pnpm-lock.yaml"
+        | "bun.lock"
+        | "go.sum"
+        | "pyproject.toml"
+        | "Pipfile"
+        | "Pipfile.lock"
+        | "setup.cfg"
+        | "Gemfile"
+        | "Gemfile.lock"
+        | "composer.json"
+        | "composer.lock"
+        | "pom.xml"
+        | "build.gradle"
+        | "build.gradle.kts"
+        | "flake.lock"
+        | ".gitmodules"
+        | "vcpkg.json"
+        | "conanfile.txt"
+        | "conanfile.py"
+        | "mix.lock"
+        | "Package.resolved" => Source::Other,
         _ if name.starts_with("requirements") && name.ends_with(".txt") => Source::Readable(requirements),
         _ => return None,
     })
@@ -47,7 +67,9 @@ pub(crate) fn source(path: &str) -> Option<Source> {
 /// True for files that a tool writes: their lines say little, their packages all.
 pub(crate) fn is_lock(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
-    name.ends_with(".lock") || name.contains("-lock.") || matches!(name, "go.sum" | "npm-shrinkwrap.json" | "Package.resolved")
+    name.ends_with(".lock")
+        || name.contains("-lock.")
+        || matches!(name, "go.sum" | "npm-shrinkwrap.json" | "Package.resolved")
 }
 
 /// Names with their requirements, on one side of a diff.
@@ -128,7 +150,10 @@ impl Package {
             return;
         }
         let elsewhere = source.is_some_and(|source| {
-            source.starts_with("git+") || source.contains("git =") || source.contains("path =") || source.contains("url =")
+            source.starts_with("git+")
+                || source.contains("git =")
+                || source.contains("path =")
+                || source.contains("url =")
         });
         entries.entry(name).or_default().push(Entry { version, elsewhere });
     }
@@ -149,7 +174,8 @@ fn compare(mut old: Entries, mut new: Entries) -> Vec<Dependency> {
     let names: std::collections::BTreeSet<String> = old.keys().chain(new.keys()).cloned().collect();
     let mut dependencies = Vec::new();
     for name in names {
-        let (mut was, mut is) = (old.remove(&name).unwrap_or_default(), new.remove(&name).unwrap_or_default());
+        let (mut was, mut is) =
+            (old.remove(&name).unwrap_or_default(), new.remove(&name).unwrap_or_default());
         was.sort();
         is.sort();
         let (mut was, mut is) = (was.into_iter(), is.into_iter());
@@ -160,7 +186,12 @@ fn compare(mut old: Entries, mut new: Entries) -> Vec<Dependency> {
             }
             let elsewhere = after.as_ref().is_some_and(|entry| entry.elsewhere);
             let text = |entry: Option<Entry>| entry.map(|entry| clean(&entry.version, 80));
-            dependencies.push(Dependency { name: clean(&name, 100), before: text(before), after: text(after), elsewhere });
+            dependencies.push(Dependency {
+                name: clean(&name, 100),
+                before: text(before),
+                after: text(after),
+                elsewhere,
+            });
         }
     }
     dependencies
@@ -176,10 +207,45 @@ fn python_lock(file: &FileDiff) -> Vec<Dependency> {
 
 /// Keys of a Cargo manifest that look like a dependency and are none.
 const CARGO_KEYS: [&str; 40] = [
-    "name", "version", "edition", "rust-version", "description", "license", "licence", "license-file", "authors",
-    "repository", "homepage", "documentation", "readme", "keywords", "categories", "publish", "workspace", "build",
-    "links", "exclude", "include", "default-run", "resolver", "path", "crate-type", "proc-macro", "opt-level", "lto",
-    "debug", "panic", "strip", "codegen-units", "target", "world", "package", "level", "priority", "default", "lints",
+    "name",
+    "version",
+    "edition",
+    "rust-version",
+    "description",
+    "license",
+    "licence",
+    "license-file",
+    "authors",
+    "repository",
+    "homepage",
+    "documentation",
+    "readme",
+    "keywords",
+    "categories",
+    "publish",
+    "workspace",
+    "build",
+    "links",
+    "exclude",
+    "include",
+    "default-run",
+    "resolver",
+    "path",
+    "crate-type",
+    "proc-macro",
+    "opt-level",
+    "lto",
+    "debug",
+    "panic",
+    "strip",
+    "codegen-units",
+    "target",
+    "world",
+    "package",
+    "level",
+    "priority",
+    "default",
+    "lints",
     "debug-assertions",
 ];
 
@@ -228,7 +294,10 @@ fn entry(name: &str, value: &str, inherited: &str) -> Option<(String, Entry)> {
     };
     if let Some((_, features)) = value.split_once("features = [") {
         let features = features.split(']').next().unwrap_or_default().replace('"', "");
-        version.push_str(&format!(" with {}", if features.trim().is_empty() { "no features" } else { features.trim() }));
+        version.push_str(&format!(
+            " with {}",
+            if features.trim().is_empty() { "no features" } else { features.trim() }
+        ));
     }
     if value.contains("default-features = false") {
         version.push_str(", no default features");
@@ -249,10 +318,12 @@ fn package_json(file: &FileDiff) -> Vec<Dependency> {
     by_line(file, |line| {
         let (name, value) = line.trim().trim_end_matches(',').split_once("\": \"")?;
         let (name, value) = (name.strip_prefix('"')?, value.strip_suffix('"')?);
-        let elsewhere = ["git", "http", "file:", "link:", "github:"].iter().any(|start| value.starts_with(start));
+        let elsewhere =
+            ["git", "http", "file:", "link:", "github:"].iter().any(|start| value.starts_with(start));
         let protocol = ["npm:", "workspace:", "catalog:"].iter().any(|start| value.starts_with(start));
         // `homepage` and `url` hold addresses too.
-        let is_version = is_requirement(value) || protocol || value == "latest" || (elsewhere && value.contains(".git"));
+        let is_version =
+            is_requirement(value) || protocol || value == "latest" || (elsewhere && value.contains(".git"));
         let is_name = !NPM_KEYS.contains(&name) && !matches!(name, "url" | "homepage" | "repository");
         (is_version && is_name).then(|| (name.to_owned(), Entry { version: value.to_owned(), elsewhere }))
     })
@@ -264,14 +335,19 @@ fn requirements(file: &FileDiff) -> Vec<Dependency> {
         if line.is_empty() || line.starts_with(['#', '-']) {
             return None;
         }
-        let (name, rest) = line.split_at(line.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))).unwrap_or(line.len()));
+        let (name, rest) = line.split_at(
+            line.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))).unwrap_or(line.len()),
+        );
         let rest = rest.trim();
         if name.is_empty() {
             return None;
         }
         let version = rest.trim_end_matches('\\').trim();
         let version = if version.is_empty() { "any" } else { version };
-        Some((name.to_ascii_lowercase(), Entry { version: version.to_owned(), elsewhere: version.contains("://") }))
+        Some((
+            name.to_ascii_lowercase(),
+            Entry { version: version.to_owned(), elsewhere: version.contains("://") },
+        ))
     })
 }
 
@@ -307,7 +383,12 @@ mod tests {
             .into_iter()
             .map(|found| {
                 let mark = if found.elsewhere { " !" } else { "" };
-                format!("{} {} -> {}{mark}", found.name, found.before.as_deref().unwrap_or("."), found.after.as_deref().unwrap_or("."))
+                format!(
+                    "{} {} -> {}{mark}",
+                    found.name,
+                    found.before.as_deref().unwrap_or("."),
+                    found.after.as_deref().unwrap_or(".")
+                )
             })
             .collect();
         assert_eq!(found, expected, "{hunk}");
@@ -316,11 +397,19 @@ mod tests {
     #[test]
     fn reads_cargo_manifests() {
         check("Cargo.toml", "-serde = \"1\"\n+serde = \"2\"\n", &["serde 1 -> 2"]);
-        check("a/Cargo.toml", "+tokio = { version = \"1.54\", features = [\"rt\"] }\n", &["tokio . -> 1.54 with rt"]);
+        check(
+            "a/Cargo.toml",
+            "+tokio = { version = \"1.54\", features = [\"rt\"] }\n",
+            &["tokio . -> 1.54 with rt"],
+        );
         check("Cargo.toml", "-x = { path = \"../x\" }\n", &["x path ../x -> ."]);
         check("Cargo.toml", "+y = { git = \"https://e.org/y\" }\n", &["y . -> git https://e.org/y !"]);
         check("Cargo.toml", "+log.workspace = true\n+edition.workspace = true\n", &["log . -> workspace"]);
-        check("Cargo.toml", "-version = \"1.0.0\"\n+version = \"1.1.0\"\n+name = \"x\"\n+edition = \"2024\"\n", &[]);
+        check(
+            "Cargo.toml",
+            "-version = \"1.0.0\"\n+version = \"1.1.0\"\n+name = \"x\"\n+edition = \"2024\"\n",
+            &[],
+        );
         check("Cargo.toml", "-a = \"1\"\n b = \"1\"\n+a = \"1\"\n", &[]);
         check("Cargo.toml", "+unwrap_used = \"warn\"\n+members = [\"a\"]\n", &[]);
     }
@@ -341,11 +430,27 @@ mod tests {
 
     #[test]
     fn reads_other_manifests() {
-        check("package.json", "-    \"left-pad\": \"^1.0.0\",\n+    \"left-pad\": \"^1.3.0\"\n", &["left-pad ^1.0.0 -> ^1.3.0"]);
+        check(
+            "package.json",
+            "-    \"left-pad\": \"^1.0.0\",\n+    \"left-pad\": \"^1.3.0\"\n",
+            &["left-pad ^1.0.0 -> ^1.3.0"],
+        );
         check("package.json", "+  \"version\": \"1.0.0\",\n+  \"build\": \"tsc -p .\",\n", &[]);
-        check("package.json", "+    \"x\": \"git+https://e.org/x.git\",\n", &["x . -> git+https://e.org/x.git !"]);
-        check("requirements-dev.txt", "-Flask==2.0  # web\n+flask>=3,<4; python_version > '3'\n+-r other.txt\n", &["flask ==2.0 -> >=3,<4"]);
-        check("go.mod", "-\tgolang.org/x/net v0.1.0 // indirect\n+\tgolang.org/x/net v0.2.0\n+go 1.25\n", &["golang.org/x/net v0.1.0 -> v0.2.0"]);
+        check(
+            "package.json",
+            "+    \"x\": \"git+https://e.org/x.git\",\n",
+            &["x . -> git+https://e.org/x.git !"],
+        );
+        check(
+            "requirements-dev.txt",
+            "-Flask==2.0  # web\n+flask>=3,<4; python_version > '3'\n+-r other.txt\n",
+            &["flask ==2.0 -> >=3,<4"],
+        );
+        check(
+            "go.mod",
+            "-\tgolang.org/x/net v0.1.0 // indirect\n+\tgolang.org/x/net v0.2.0\n+go 1.25\n",
+            &["golang.org/x/net v0.1.0 -> v0.2.0"],
+        );
     }
 
     #[test]

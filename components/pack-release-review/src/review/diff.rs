@@ -166,7 +166,13 @@ deleted file mode 100644
         let lines: Vec<_> = files[0].lines().map(|line| (line.side, line.text)).collect();
         assert_eq!(
             lines,
-            [(Side::Both, "a"), (Side::Old, "-- b"), (Side::New, "++ c"), (Side::Both, "d"), (Side::Old, "e")]
+            [
+                (Side::Both, "a"),
+                (Side::Old, "-- b"),
+                (Side::New, "++ c"),
+                (Side::Both, "d"),
+                (Side::Old, "e")
+            ]
         );
         assert_eq!(files[0].hunks.len(), 2);
         assert_eq!(files[1].removed().collect::<Vec<_>>(), ["f"]);
@@ -177,7 +183,10 @@ deleted file mode 100644
         for end in 0..TWO_FILES.len() {
             parse(TWO_FILES.get(..end).unwrap());
         }
-        assert_eq!(parse("diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1,5 +1,5 @@\n-a")[0].removed().count(), 1);
+        assert_eq!(
+            parse("diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1,5 +1,5 @@\n-a")[0].removed().count(),
+            1
+        );
     }
 
     proptest! {

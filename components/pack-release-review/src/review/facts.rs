@@ -139,7 +139,9 @@ pub(crate) fn read_crate(folder: &str, manifest: &str, root: Option<&str>, has_l
         own
     };
     let crate_types = toml_value(manifest, &["lib"], "crate-type");
-    let usable = crate_types.is_none_or(|types| types.contains("\"rlib\"") || types.contains("\"lib\"") || types.contains("proc-macro"));
+    let usable = crate_types.is_none_or(|types| {
+        types.contains("\"rlib\"") || types.contains("\"lib\"") || types.contains("proc-macro")
+    });
     let has_lib = has_lib_rs || toml_value(manifest, &["lib"], "path").is_some();
     Crate {
         folder: folder.to_owned(),
@@ -219,7 +221,11 @@ mod tests {
             assert_eq!(read_own_version(path, text).map(|found| found.version).as_deref(), expected);
         };
         check("Cargo.toml", "[package]\nversion = \"1.2.3\"\n", Some("1.2.3"));
-        check("Cargo.toml", "[workspace.package]\nversion = \"0.1.0\"\n[package]\nversion.workspace = true", Some("0.1.0"));
+        check(
+            "Cargo.toml",
+            "[workspace.package]\nversion = \"0.1.0\"\n[package]\nversion.workspace = true",
+            Some("0.1.0"),
+        );
         check("Cargo.toml", "[dependencies]\nversion = \"9\"\n", None);
         check("package.json", "{\n  \"name\": \"x\",\n  \"version\": \"2.0.0\",\n}", Some("2.0.0"));
         check("pyproject.toml", "[project]\nversion = \"3.1.4\"", Some("3.1.4"));

@@ -52,8 +52,12 @@ pub(crate) fn changes(file: &FileDiff, declares: Declares) -> Vec<ItemChange> {
             Side::New => &mut added,
         };
         if let Some(item) = declares(line.text) {
-            let text = clean(line.text, LINE_CHARACTERS_MAX);
-            side.push((item, text.trim_end_matches('{').trim_end().to_owned()));
+            let text = match item.kind {
+                // What a function does is not what it is to others.
+                "fn" | "func" | "function" => line.text.split('{').next().unwrap_or_default(),
+                _ => line.text.trim_end().trim_end_matches('{'),
+            };
+            side.push((item, clean(text, LINE_CHARACTERS_MAX)));
         }
     }
     removed.retain(|was| match added.iter().position(|is| is == was) {
@@ -70,7 +74,11 @@ pub(crate) fn changes(file: &FileDiff, declares: Declares) -> Vec<ItemChange> {
             ItemChange { item, before: Some(before), after }
         })
         .collect();
-    changes.extend(added.into_iter().map(|(item, after)| ItemChange { item, before: None, after: Some(after) }));
+    changes.extend(added.into_iter().map(|(item, after)| ItemChange {
+        item,
+        before: None,
+        after: Some(after),
+    }));
     changes
 }
 
@@ -85,7 +93,8 @@ impl ItemChange {
 }
 
 fn word(text: &str) -> &str {
-    let end = text.find(|character: char| !(character.is_alphanumeric() || character == '_')).unwrap_or(text.len());
+    let end =
+        text.find(|character: char| !(character.is_alphanumeric() || character == '_')).unwrap_or(text.len());
     text.get(..end).unwrap_or_default()
 }
 
@@ -147,7 +156,8 @@ fn python(line: &str) -> Option<Item> {
 /// An exported declaration of JavaScript or TypeScript.
 fn javascript(line: &str) -> Option<Item> {
     let text = without(line.strip_prefix("export ")?, &["default", "async", "declare", "abstract"]);
-    let kinds = ["function", "function*", "class", "const", "let", "var", "interface", "type", "enum", "namespace"];
+    let kinds =
+        ["function", "function*", "class", "const", "let", "var", "interface", "type", "enum", "namespace"];
     let (kind, rest) = keyword(text, &kinds)?;
     item(kind, rest)
 }
@@ -182,7 +192,8 @@ pub(crate) fn wit(line: &str) -> Option<Item> {
     }
     let (name, rest) = text.split_once(':')?;
     let rest = rest.trim_start();
-    let is_function = ["func(", "func (", "static func", "async func"].iter().any(|start| rest.starts_with(start));
+    let is_function =
+        ["func(", "func (", "static func", "async func"].iter().any(|start| rest.starts_with(start));
     is_function.then(|| wit_item("func", name))?
 }
 
@@ -194,7 +205,9 @@ pub(crate) fn wit_member(line: &str) -> Option<Item> {
 
 fn wit_item(kind: &'static str, text: &str) -> Option<Item> {
     let text = text.trim_start().trim_start_matches('%');
-    let end = text.find(|character: char| !(character.is_ascii_alphanumeric() || character == '-')).unwrap_or(text.len());
+    let end = text
+        .find(|character: char| !(character.is_ascii_alphanumeric() || character == '-'))
+        .unwrap_or(text.len());
     let name = text.get(..end)?;
     (!name.is_empty()).then(|| Item { kind, name: clean(name, 80) })
 }
@@ -203,8 +216,19 @@ fn wit_item(kind: &'static str, text: &str) -> Option<Item> {
 pub(crate) fn idl(line: &str) -> Option<Item> {
     let text = without(line.trim(), &["extend", "repeated", "optional", "required"]);
     let kinds = [
-        "service", "message", "enum", "rpc", "oneof", "struct", "exception", "union", "type", "interface", "input",
-        "scalar", "directive",
+        "service",
+        "message",
+        "enum",
+        "rpc",
+        "oneof",
+        "struct",
+        "exception",
+        "union",
+        "type",
+        "interface",
+        "input",
+        "scalar",
+        "directive",
     ];
     if let Some((kind, rest)) = keyword(text, &kinds) {
         return item(kind, rest);
@@ -308,13 +332,17 @@ mod tests {
         let removed = old.lines().map(|text| super::super::diff::Line { side: Side::Old, text });
         let added = new.lines().map(|text| super::super::diff::Line { side: Side::New, text });
         let file = FileDiff { path: "x.rs".to_owned(), hunks: vec![removed.chain(added).collect()] };
-        changes(&file, rust).iter().map(|change| format!("{:?} {}", change.kind(), change.item.name)).collect()
+        changes(&file, rust)
+            .iter()
+            .map(|change| format!("{:?} {}", change.kind(), change.item.name))
+            .collect()
     }
 
     #[test]
     fn pairs_what_was_with_what_is() {
         assert_eq!(changed("pub fn a()", "pub fn a(x: u8)"), ["Modified a"]);
         assert_eq!(changed("pub fn a() {", "    pub fn a()"), Vec::<String>::new());
+        assert_eq!(changed("pub fn a() { 1 }", "pub fn a() { 2 }"), Vec::<String>::new());
         assert_eq!(changed("pub fn a()", "pub fn b()"), ["Deleted a", "Added b"]);
         assert_eq!(changed("pub fn new() -> A\npub fn new() -> B", "pub fn new() -> B"), ["Deleted new"]);
     }

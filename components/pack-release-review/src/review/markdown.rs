@@ -94,11 +94,25 @@ fn head(out: &mut Out, review: &Review) {
     }
     out.gap();
     if let (Some(first), Some(last)) = (&range.first_day, &range.last_day) {
-        out.point(0, &if first == last { format!("Made on {first}") } else { format!("Made from {first} to {last}") });
+        out.point(
+            0,
+            &if first == last { format!("Made on {first}") } else { format!("Made from {first} to {last}") },
+        );
     }
-    let merges = if counts.merges > 0 { format!(", {}", counted(counts.merges, "merge among them", "merges among them")) } else { String::new() };
+    let merges = if counts.merges > 0 {
+        format!(", {}", counted(counts.merges, "merge among them", "merges among them"))
+    } else {
+        String::new()
+    };
     let more = if counts.commits_more { "more than " } else { "" };
-    out.point(0, &format!("{more}{}{merges}, by {}", counted(counts.commits, "commit", "commits"), counted(counts.authors, "author", "authors")));
+    out.point(
+        0,
+        &format!(
+            "{more}{}{merges}, by {}",
+            counted(counts.commits, "commit", "commits"),
+            counted(counts.authors, "author", "authors")
+        ),
+    );
     out.point(
         0,
         &format!(
@@ -151,7 +165,9 @@ fn contracts(out: &mut Out, review: &Review) {
         out.block("None: no interface, schema, migration or public declaration was seen to change.");
         return;
     }
-    let weighing = |weight: Weight| review.contracts.items.iter().filter(move |contract| contract.weight == Some(weight));
+    let weighing = |weight: Weight| {
+        review.contracts.items.iter().filter(move |contract| contract.weight == Some(weight))
+    };
     let breaking: Vec<_> = weighing(Weight::Breaking).collect();
     if !breaking.is_empty() {
         out.heading(3, &format!("May break something ({})", breaking.len()));
@@ -162,7 +178,9 @@ fn contracts(out: &mut Out, review: &Review) {
                 let line = |text: &Option<String>| text.as_deref().map(code).unwrap_or_default();
                 let text = match item.change {
                     ChangeKind::Deleted => format!("removed {}", line(&item.before)),
-                    ChangeKind::Modified => format!("changed {} to {}", line(&item.before), line(&item.after)),
+                    ChangeKind::Modified => {
+                        format!("changed {} to {}", line(&item.before), line(&item.after))
+                    }
                     _ => format!("added {}", line(&item.after)),
                 };
                 out.point(1, &text);
@@ -184,14 +202,22 @@ fn contracts(out: &mut Out, review: &Review) {
     }
     uncounted(out, review);
     if review.contracts.omitted > 0 {
-        out.block(&format!("{} not listed.", counted(review.contracts.omitted, "contract change is", "contract changes are")));
+        out.block(&format!(
+            "{} not listed.",
+            counted(review.contracts.omitted, "contract change is", "contract changes are")
+        ));
     }
 }
 
 fn contract_file(contract: &Contract) -> String {
     let old = contract.old_path.as_deref().map(|old| format!(" (was {})", code(old))).unwrap_or_default();
     let new = if contract.change == ChangeKind::Added { "new " } else { "" };
-    format!("{}{old}, {new}{}, {}", code(&contract.path), contract.kind.name(), lines(contract.lines_added, contract.lines_removed))
+    format!(
+        "{}{old}, {new}{}, {}",
+        code(&contract.path),
+        contract.kind.name(),
+        lines(contract.lines_added, contract.lines_removed)
+    )
 }
 
 /// The names of what a file declares anew, what others name first.
@@ -202,7 +228,8 @@ fn names(contract: &Contract) -> String {
         "package" | "use" | "import" | "include" | "mod" | "field" | "member" => 2,
         _ => 1,
     });
-    let mut names: Vec<String> = items.iter().take(ITEMS_MAX).map(|item| format!("{} {}", item.kind, code(&item.name))).collect();
+    let mut names: Vec<String> =
+        items.iter().take(ITEMS_MAX).map(|item| format!("{} {}", item.kind, code(&item.name))).collect();
     let more = contract.items.len().saturating_sub(ITEMS_MAX);
     if more > 0 {
         names.push(format!("and {more} more"));
@@ -214,7 +241,12 @@ fn names(contract: &Contract) -> String {
 fn uncounted(out: &mut Out, review: &Review) {
     let mut crates: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
     let mut others = Vec::new();
-    for contract in review.contracts.items.iter().filter(|contract| contract.weight.is_none_or(|weight| weight == Weight::Patch)) {
+    for contract in review
+        .contracts
+        .items
+        .iter()
+        .filter(|contract| contract.weight.is_none_or(|weight| weight == Weight::Patch))
+    {
         match crate_folder(&contract.path) {
             Some(folder) if contract.kind == ContractKind::PublicApi => {
                 let [files, added, changed, removed] = crates.entry(folder).or_default();
@@ -247,7 +279,15 @@ fn uncounted(out: &mut Out, review: &Review) {
             .map(|(count, word)| format!("{count} {word}"))
             .collect();
         let folder = if folder.is_empty() { "." } else { folder };
-        out.point(0, &format!("crate {}, not published: public declarations in {}: {}", code(folder), counted(*files, "file", "files"), parts.join(", ")));
+        out.point(
+            0,
+            &format!(
+                "crate {}, not published: public declarations in {}: {}",
+                code(folder),
+                counted(*files, "file", "files"),
+                parts.join(", ")
+            ),
+        );
     }
     out.more(0, crates.len().saturating_sub(CONTRACTS_MAX));
 }
@@ -285,13 +325,22 @@ fn dependencies(out: &mut Out, dependencies: &List<Dependency>) {
     }
     out.heading(3, &format!("Dependencies ({})", counted(dependencies.len(), "file", "files")));
     out.gap();
-    let (inner, outer): (Vec<_>, Vec<_>) = dependencies.items.iter().partition(|dependency| is_inner(dependency));
+    let (inner, outer): (Vec<_>, Vec<_>) =
+        dependencies.items.iter().partition(|dependency| is_inner(dependency));
     for dependency in outer.iter().take(DEPENDENCIES_MAX) {
-        let count = |change: ChangeKind| dependency.packages.items.iter().filter(|package| package.change == change).count();
-        let mut parts: Vec<String> = [(ChangeKind::Added, "added"), (ChangeKind::Deleted, "removed"), (ChangeKind::Modified, "changed")]
-            .into_iter()
-            .filter_map(|(change, word)| Some(count(change)).filter(|count| *count > 0).map(|count| format!("{count} {word}")))
-            .collect();
+        let count = |change: ChangeKind| {
+            dependency.packages.items.iter().filter(|package| package.change == change).count()
+        };
+        let mut parts: Vec<String> = [
+            (ChangeKind::Added, "added"),
+            (ChangeKind::Deleted, "removed"),
+            (ChangeKind::Modified, "changed"),
+        ]
+        .into_iter()
+        .filter_map(|(change, word)| {
+            Some(count(change)).filter(|count| *count > 0).map(|count| format!("{count} {word}"))
+        })
+        .collect();
         if !matches!(dependency.change, ChangeKind::Modified | ChangeKind::Added) {
             parts.insert(0, format!("the file was {}", risk::verb(dependency.change)));
         }
@@ -303,8 +352,11 @@ fn dependencies(out: &mut Out, dependencies: &List<Dependency>) {
         out.point(0, &format!("{}{new}, {size}: {}", code(&dependency.path), parts.join(", ")));
         let packages = &dependency.packages;
         // A lock file names whatever the others bring along: what comes from elsewhere, goes or changes matters most.
-        let (inner, mut order): (Vec<&Package>, Vec<&Package>) = packages.items.iter().partition(|package| is_inner_package(package));
-        order.sort_by_key(|package| (!package.elsewhere, package.change == ChangeKind::Added && dependency.lock));
+        let (inner, mut order): (Vec<&Package>, Vec<&Package>) =
+            packages.items.iter().partition(|package| is_inner_package(package));
+        order.sort_by_key(|package| {
+            (!package.elsewhere, package.change == ChangeKind::Added && dependency.lock)
+        });
         // All of a new lock file is new; the manifests say what was asked for.
         if dependency.lock && dependency.change == ChangeKind::Added {
             order.retain(|package| package.elsewhere);
@@ -314,15 +366,26 @@ fn dependencies(out: &mut Out, dependencies: &List<Dependency>) {
             let version = |text: &Option<String>| text.as_deref().map(code).unwrap_or_default();
             let text = match package.change {
                 ChangeKind::Deleted => format!("removed {name} {}", version(&package.before)),
-                ChangeKind::Modified => format!("changed {name} from {} to {}", version(&package.before), version(&package.after)),
+                ChangeKind::Modified => {
+                    format!("changed {name} from {} to {}", version(&package.before), version(&package.after))
+                }
                 _ => format!("added {name} {}", version(&package.after)),
             };
             let elsewhere = if package.elsewhere { ", **not from a registry**" } else { "" };
             out.point(1, &format!("{text}{elsewhere}"));
         }
-        out.more(1, order.len().saturating_sub(PACKAGES_MAX) + if order.is_empty() { 0 } else { packages.omitted });
+        out.more(
+            1,
+            order.len().saturating_sub(PACKAGES_MAX) + if order.is_empty() { 0 } else { packages.omitted },
+        );
         if !inner.is_empty() {
-            out.point(1, &format!("{} of the repository or its workspace", counted(inner.len(), "package", "packages")));
+            out.point(
+                1,
+                &format!(
+                    "{} of the repository or its workspace",
+                    counted(inner.len(), "package", "packages")
+                ),
+            );
         }
     }
     out.more(0, outer.len().saturating_sub(DEPENDENCIES_MAX));
@@ -334,12 +397,16 @@ fn dependencies(out: &mut Out, dependencies: &List<Dependency>) {
 
 /// True when nothing comes from outside that another manifest of the repository does not name.
 fn is_inner(dependency: &Dependency) -> bool {
-    dependency.read && dependency.packages.omitted == 0 && dependency.packages.items.iter().all(is_inner_package)
+    dependency.read
+        && dependency.packages.omitted == 0
+        && dependency.packages.items.iter().all(is_inner_package)
 }
 
 fn is_inner_package(package: &Package) -> bool {
     let inside = |version: &Option<String>| {
-        version.as_deref().is_none_or(|version| version.starts_with("workspace") || version.starts_with("path "))
+        version
+            .as_deref()
+            .is_none_or(|version| version.starts_with("workspace") || version.starts_with("path "))
     };
     inside(&package.before) && inside(&package.after)
 }
@@ -365,7 +432,8 @@ fn commits(out: &mut Out, review: &Review) {
         // What a merge brought in is listed by itself.
         let most = if kind == Kind::Merge { MERGES_MAX } else { COMMITS_MAX };
         for commit in commits.iter().take(most) {
-            let area = commit.area.as_deref().map(|area| format!("**{}**: ", escape(area))).unwrap_or_default();
+            let area =
+                commit.area.as_deref().map(|area| format!("**{}**: ", escape(area))).unwrap_or_default();
             out.point(0, &format!("{area}{}", said(commit)));
         }
         out.more(0, commits.len().saturating_sub(most));
@@ -405,7 +473,8 @@ fn by_area(out: &mut Out, commits: &[&Commit]) {
 fn said(commit: &Commit) -> String {
     let breaking = if commit.breaking { "**breaking:** " } else { "" };
     let reverted = if commit.reverted { ", reverted since" } else { "" };
-    format!("{breaking}{} ({}{reverted})", escape(&commit.text), code(&commit.short))
+    let text = if commit.text.is_empty() { "(no subject)".to_owned() } else { escape(&commit.text) };
+    format!("{breaking}{text} ({}{reverted})", code(&commit.short))
 }
 
 fn authors(out: &mut Out, review: &Review) {
@@ -415,7 +484,11 @@ fn authors(out: &mut Out, review: &Review) {
     out.heading(2, "Authors");
     out.gap();
     for author in review.authors.items.iter().take(AUTHORS_MAX) {
-        let co_authored = if author.co_authored > 0 { format!("co-author of {}", author.co_authored) } else { String::new() };
+        let co_authored = if author.co_authored > 0 {
+            format!("co-author of {}", author.co_authored)
+        } else {
+            String::new()
+        };
         let commits = counted(author.commits, "commit", "commits");
         let text = match (author.commits, author.co_authored) {
             (0, _) => co_authored,

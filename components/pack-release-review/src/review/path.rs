@@ -62,7 +62,19 @@ pub(crate) fn is_apart(path: &str) -> bool {
         || path.contains("wit/deps/")
         || has_folder(
             path,
-            &["examples", "example", "benches", "bench", "vendor", "third_party", "node_modules", "target", "dist", "template", "templates"],
+            &[
+                "examples",
+                "example",
+                "benches",
+                "bench",
+                "vendor",
+                "third_party",
+                "node_modules",
+                "target",
+                "dist",
+                "template",
+                "templates",
+            ],
         )
 }
 
@@ -75,7 +87,9 @@ pub(crate) fn contract(path: &str) -> Option<ContractKind> {
     let migrates = has_folder(path, &["migrations", "migration", "migrate", "alembic"]);
     Some(match extension(&name) {
         "wit" => ContractKind::Wit,
-        "proto" | "thrift" | "capnp" | "fbs" | "graphql" | "graphqls" | "idl" | "smithy" => ContractKind::Interface,
+        "proto" | "thrift" | "capnp" | "fbs" | "graphql" | "graphqls" | "idl" | "smithy" => {
+            ContractKind::Interface
+        }
         "sql" | "py" | "rb" | "ts" | "js" | "rs" if migrates => ContractKind::Migration,
         "sql" if name.contains("schema") => ContractKind::Schema,
         "avsc" | "xsd" | "cedarschema" => ContractKind::Schema,
@@ -110,18 +124,40 @@ pub(crate) fn is_library_source(path: &str) -> bool {
 /// True for what decides how the project is built, checked or delivered.
 pub(crate) fn is_build(path: &str) -> bool {
     let lower = name(path).to_ascii_lowercase();
-    path.split('/').any(|part| matches!(part, ".github" | ".gitlab" | ".ci" | ".circleci" | ".cargo" | ".buildkite" | ".husky"))
-        || lower == "build.rs" && !has_folder(path, &["src"])
-        || !is_test(path) && matches!(extension(&lower), "sh" | "bash" | "ps1" | "bat" | "mk" | "cmake" | "bzl" | "nix")
+    path.split('/').any(|part| {
+        matches!(part, ".github" | ".gitlab" | ".ci" | ".circleci" | ".cargo" | ".buildkite" | ".husky")
+    }) || lower == "build.rs" && !has_folder(path, &["src"])
+        || !is_test(path)
+            && matches!(extension(&lower), "sh" | "bash" | "ps1" | "bat" | "mk" | "cmake" | "bzl" | "nix")
         || lower.starts_with("dockerfile")
         || lower.ends_with(".dockerfile")
         || lower.starts_with("docker-compose")
-        || (!path.contains('/') && matches!(lower.as_str(), "setup" | "start" | "check" | "configure" | "bootstrap" | "install" | "build"))
+        || (!path.contains('/')
+            && matches!(
+                lower.as_str(),
+                "setup" | "start" | "check" | "configure" | "bootstrap" | "install" | "build"
+            ))
         || matches!(
             lower.as_str(),
-            "makefile" | "gnumakefile" | "justfile" | "setup.py" | "cmakelists.txt" | "meson.build" | "build.bazel"
-                | "rust-toolchain" | "rust-toolchain.toml" | ".gitlab-ci.yml" | "jenkinsfile" | ".travis.yml" | "azure-pipelines.yml"
-                | ".npmrc" | ".pre-commit-config.yaml" | "release.toml" | ".goreleaser.yml" | "gruntfile.js" | "gulpfile.js"
+            "makefile"
+                | "gnumakefile"
+                | "justfile"
+                | "setup.py"
+                | "cmakelists.txt"
+                | "meson.build"
+                | "build.bazel"
+                | "rust-toolchain"
+                | "rust-toolchain.toml"
+                | ".gitlab-ci.yml"
+                | "jenkinsfile"
+                | ".travis.yml"
+                | "azure-pipelines.yml"
+                | ".npmrc"
+                | ".pre-commit-config.yaml"
+                | "release.toml"
+                | ".goreleaser.yml"
+                | "gruntfile.js"
+                | "gulpfile.js"
         )
 }
 
@@ -139,7 +175,8 @@ pub(crate) fn may_hold_secrets(path: &str) -> bool {
     matches!(extension(&lower), "pem" | "key" | "p12" | "pfx" | "jks" | "keystore" | "kdbx")
         || lower == ".env"
         || (lower.starts_with(".env.") && !lower.ends_with("example") && !lower.ends_with("sample"))
-        || ["id_rsa", "id_ed25519", "id_ecdsa", "credentials.json", ".netrc", ".htpasswd"].contains(&lower.as_str())
+        || ["id_rsa", "id_ed25519", "id_ecdsa", "credentials.json", ".netrc", ".htpasswd"]
+            .contains(&lower.as_str())
 }
 
 #[cfg(test)]
@@ -148,7 +185,8 @@ mod tests {
 
     #[test]
     fn knows_contracts_by_their_path() {
-        let check = |path: &str, expected: Option<ContractKind>| assert_eq!(contract(path), expected, "{path}");
+        let check =
+            |path: &str, expected: Option<ContractKind>| assert_eq!(contract(path), expected, "{path}");
         check("wit/host/kv.wit", Some(ContractKind::Wit));
         check("components/a/wit/deps/host/kv.wit", None);
         check("tests/wit-released/0.1.0/kv.wit", None);
@@ -166,21 +204,47 @@ mod tests {
 
     #[test]
     fn knows_the_other_kinds() {
-        for path in ["tests/a.rs", "src/a_test.go", "src/x/tests.rs", "web/a.spec.ts", "test_a.py", "pkg/testdata/x"] {
+        for path in
+            ["tests/a.rs", "src/a_test.go", "src/x/tests.rs", "web/a.spec.ts", "test_a.py", "pkg/testdata/x"]
+        {
             assert!(is_test(path), "{path}");
         }
         for path in ["src/testing.rs", "src/latest.rs", "contest/a.py"] {
             assert!(!is_test(path), "{path}");
         }
-        for path in ["build.rs", ".ci/run", ".github/workflows/x.yml", "a/Makefile", "tools/x.sh", "Dockerfile.dev", "setup"] {
+        for path in [
+            "build.rs",
+            ".ci/run",
+            ".github/workflows/x.yml",
+            "a/Makefile",
+            "tools/x.sh",
+            "Dockerfile.dev",
+            "setup",
+        ] {
             assert!(is_build(path), "{path}");
         }
         assert!(!is_build("src/setup/mod.rs") && !is_build("docs/build.md") && !is_build("src/check"));
-        assert!(!is_build("src/plugins/build.rs") && is_build("host/x/build.rs") && !is_build("tests/cases/a/in/make.sh"));
-        assert!(is_policy("policies/default.cedar") && is_policy("policies/tiers.toml") && !is_policy("host/policy/src/lib.rs"));
+        assert!(
+            !is_build("src/plugins/build.rs")
+                && is_build("host/x/build.rs")
+                && !is_build("tests/cases/a/in/make.sh")
+        );
+        assert!(
+            is_policy("policies/default.cedar")
+                && is_policy("policies/tiers.toml")
+                && !is_policy("host/policy/src/lib.rs")
+        );
         assert!(!is_policy("host/policy/Cargo.toml"));
         assert!(may_hold_secrets("a/.env") && may_hold_secrets("x.PEM") && !may_hold_secrets(".env.example"));
-        assert!(is_library_source("src/lib.rs") && !is_library_source("src/main.rs") && !is_library_source("build.rs"));
-        assert!(is_library_source("pkg/a.py") && !is_library_source("src/bin/x.rs") && !is_library_source("README.md"));
+        assert!(
+            is_library_source("src/lib.rs")
+                && !is_library_source("src/main.rs")
+                && !is_library_source("build.rs")
+        );
+        assert!(
+            is_library_source("pkg/a.py")
+                && !is_library_source("src/bin/x.rs")
+                && !is_library_source("README.md")
+        );
     }
 }

@@ -69,6 +69,9 @@ pub(crate) fn risks(facts: &Facts, diffs: &Diffs<'_>) -> Vec<Risk> {
             (Some(added), Some(removed)) => format!("{}, +{added} −{removed}", verb(change.kind)),
             _ => format!("{}, binary", verb(change.kind)),
         };
+        if path.contains(|character: char| character.is_control() || is_hidden_in_prose(character)) {
+            add(RiskKind::HiddenText, "its name has invisible characters".to_owned());
+        }
         if path::is_build(path) {
             add(RiskKind::Build, size.clone());
         }
@@ -83,11 +86,18 @@ pub(crate) fn risks(facts: &Facts, diffs: &Diffs<'_>) -> Vec<Risk> {
             add(RiskKind::Binary, verb(change.kind).to_owned());
         }
         if change.kind == ChangeKind::Deleted && path::is_test(path) {
-            add(RiskKind::Tests, format!("deleted, {}", counted(usize::try_from(change.removed.unwrap_or(0)).unwrap_or(0), "line", "lines")));
+            add(
+                RiskKind::Tests,
+                format!(
+                    "deleted, {}",
+                    counted(usize::try_from(change.removed.unwrap_or(0)).unwrap_or(0), "line", "lines")
+                ),
+            );
         }
         let Some(diff) = diffs.get(path) else { continue };
         if path.ends_with(".rs") {
-            let (added, removed) = (diff.added().map(unsafes).sum::<usize>(), diff.removed().map(unsafes).sum::<usize>());
+            let (added, removed) =
+                (diff.added().map(unsafes).sum::<usize>(), diff.removed().map(unsafes).sum::<usize>());
             if added > 0 {
                 let gone = if removed > 0 { format!(", {removed} removed") } else { String::new() };
                 add(RiskKind::Unsafe, format!("`unsafe` added {}{gone}", counted(added, "time", "times")));
@@ -103,11 +113,19 @@ pub(crate) fn risks(facts: &Facts, diffs: &Diffs<'_>) -> Vec<Risk> {
         }
         let turned = diff.added().filter(|line| line.contains(turns_direction)).count();
         if turned > 0 {
-            add(RiskKind::HiddenText, counted(turned, "added line changes the direction of text", "added lines change the direction of text"));
+            add(
+                RiskKind::HiddenText,
+                counted(
+                    turned,
+                    "added line changes the direction of text",
+                    "added lines change the direction of text",
+                ),
+            );
         }
     }
     for commit in &facts.commits {
-        let mut add = |kind, what: &str| risks.push(Risk { kind, place: commit.id.clone(), what: what.to_owned() });
+        let mut add =
+            |kind, what: &str| risks.push(Risk { kind, place: commit.id.clone(), what: what.to_owned() });
         if commit.subject.contains(is_hidden_in_prose) {
             add(RiskKind::HiddenText, "its subject has invisible characters");
         }
@@ -115,7 +133,7 @@ pub(crate) fn risks(facts: &Facts, diffs: &Diffs<'_>) -> Vec<Risk> {
             add(RiskKind::Unfinished, &commit.subject);
         }
     }
-    risks.sort_by(|left, right| left.kind.cmp(&right.kind));
+    risks.sort_by_key(|risk| risk.kind);
     risks
 }
 
@@ -136,7 +154,9 @@ pub(crate) fn verb(kind: ChangeKind) -> &'static str {
 }
 
 fn is_picture(path: &str) -> bool {
-    [".png", ".jpg", ".jpeg", ".gif", ".webp", ".ico", ".woff", ".woff2", ".ttf", ".pdf"].iter().any(|end| path.ends_with(end))
+    [".png", ".jpg", ".jpeg", ".gif", ".webp", ".ico", ".woff", ".woff2", ".ttf", ".pdf"]
+        .iter()
+        .any(|end| path.ends_with(end))
 }
 
 /// How often `unsafe` is a keyword in a line of Rust. Comments and strings do not count.
@@ -146,7 +166,9 @@ pub(crate) fn unsafes(line: &str) -> usize {
         .filter(|(at, word)| {
             let before = code.get(..*at).and_then(|text| text.chars().next_back());
             let after = code.get(at + word.len()..).and_then(|text| text.chars().next());
-            let part = |character: Option<char>| character.is_some_and(|character| character.is_alphanumeric() || character == '_');
+            let part = |character: Option<char>| {
+                character.is_some_and(|character| character.is_alphanumeric() || character == '_')
+            };
             !part(before) && !part(after)
         })
         .count()
@@ -177,7 +199,8 @@ fn tests<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut marked = false;
     for line in lines.map(str::trim_start) {
         let code = line.strip_prefix("#[test] ").unwrap_or(line);
-        let is_mark = matches!(line, "#[test]" | "@Test") || (line.starts_with("#[") && line.contains("::test"));
+        let is_mark =
+            matches!(line, "#[test]" | "@Test") || (line.starts_with("#[") && line.contains("::test"));
         if is_mark {
             marked = true;
             continue;
@@ -217,10 +240,23 @@ impl<'a> Tests<'a> {
 }
 
 fn switched_off(diff: &FileDiff) -> Option<String> {
-    let marks = ["#[ignore", "@pytest.mark.skip", "@unittest.skip", "it.skip(", "test.skip(", "describe.skip(", "it.only(", "t.Skip(", "@Disabled", "@Ignore"];
+    let marks = [
+        "#[ignore",
+        "@pytest.mark.skip",
+        "@unittest.skip",
+        "it.skip(",
+        "test.skip(",
+        "describe.skip(",
+        "it.only(",
+        "t.Skip(",
+        "@Disabled",
+        "@Ignore",
+    ];
     let is_mark = |line: &&str| marks.iter().any(|mark| line.trim_start().starts_with(mark));
     let count = diff.added().filter(is_mark).count().saturating_sub(diff.removed().filter(is_mark).count());
-    (count > 0).then(|| counted(count, "test more that is not run by default", "tests more that are not run by default"))
+    (count > 0).then(|| {
+        counted(count, "test more that is not run by default", "tests more that are not run by default")
+    })
 }
 
 #[cfg(test)]
@@ -251,7 +287,12 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_tests(removed: &[&'static str], added: &[&'static str], elsewhere: &[&'static str], expected: Option<&str>) {
+    fn check_tests(
+        removed: &[&'static str],
+        added: &[&'static str],
+        elsewhere: &[&'static str],
+        expected: Option<&str>,
+    ) {
         let (here, there) = (diff(removed, added), diff(&[], elsewhere));
         let diffs: Diffs = [("here", &here), ("there", &there)].into_iter().collect();
         assert_eq!(Tests::of(&diffs).fewer(&here).as_deref(), expected);
@@ -259,12 +300,20 @@ mod tests {
 
     #[test]
     fn sees_tests_go() {
-        check_tests(&["    #[test]", "    fn a() {", "#[tokio::test]", "async fn b() {"], &[], &[], Some("2 tests fewer"));
+        check_tests(
+            &["    #[test]", "    fn a() {", "#[tokio::test]", "async fn b() {"],
+            &[],
+            &[],
+            Some("2 tests fewer"),
+        );
         check_tests(&["#[test] fn a() {}"], &[], &[], Some("1 test fewer"));
         check_tests(&["def test_a():"], &["def test_b():"], &[], None);
         check_tests(&["#[test]", "fn a() {"], &[], &["  #[test]", "  fn a() {"], None);
         check_tests(&["#[test]", "#[ignore]", "fn a() {"], &["#[test]", "fn a() {"], &[], None);
-        assert_eq!(switched_off(&diff(&[], &["    #[ignore = \"slow\"]", "it.skip('x'"])).as_deref(), Some("2 tests more that are not run by default"));
+        assert_eq!(
+            switched_off(&diff(&[], &["    #[ignore = \"slow\"]", "it.skip('x'"])).as_deref(),
+            Some("2 tests more that are not run by default")
+        );
         assert_eq!(switched_off(&diff(&["#[ignore]"], &["#[ignore]"])), None);
     }
 

@@ -111,7 +111,9 @@ pub(crate) fn parse(subject: &str, parents: usize) -> Subject {
             let area = scope.map(str::trim).filter(|scope| !scope.is_empty()).map(str::to_owned);
             Subject { kind, area, breaking, text }
         }
-        _ if spaced && is_area(head) => Subject { kind: Kind::Change, area: Some(head.to_owned()), breaking, text },
+        _ if spaced && is_area(head) => {
+            Subject { kind: Kind::Change, area: Some(head.to_owned()), breaking, text }
+        }
         _ => whole(Kind::Change),
     }
 }
@@ -123,7 +125,9 @@ fn is_area(text: &str) -> bool {
         && text.split(',').all(|part| {
             let part = part.trim();
             !part.is_empty()
-                && part.chars().all(|character| character.is_alphanumeric() || "_-./+*{}@#()".contains(character))
+                && part
+                    .chars()
+                    .all(|character| character.is_alphanumeric() || "_-./+*{}@#()".contains(character))
         })
 }
 
@@ -159,7 +163,9 @@ pub(crate) fn co_authors(body: &str) -> impl Iterator<Item = (&str, &str)> {
 /// True for a commit that was meant to be folded into another, or to be finished.
 pub(crate) fn is_unfinished(subject: &str) -> bool {
     let lower = subject.trim().to_ascii_lowercase();
-    ["fixup!", "squash!", "amend!", "wip:", "wip ", "[wip]", "do not merge", "dnm:"].iter().any(|mark| lower.starts_with(mark))
+    ["fixup!", "squash!", "amend!", "wip:", "wip ", "[wip]", "do not merge", "dnm:"]
+        .iter()
+        .any(|mark| lower.starts_with(mark))
         || lower == "wip"
 }
 
@@ -222,7 +228,8 @@ mod tests {
         for subject in ["feat!: x", "feat(a)!: x", "kernel!: x"] {
             assert!(parse(subject, 1).breaking, "{subject}");
         }
-        let body = "text\n\nBREAKING CHANGE: the flag is gone\nBREAKING-CHANGE: too\nno BREAKING CHANGE: here\n";
+        let body =
+            "text\n\nBREAKING CHANGE: the flag is gone\nBREAKING-CHANGE: too\nno BREAKING CHANGE: here\n";
         assert_eq!(breaking_footers(body).collect::<Vec<_>>(), ["the flag is gone", "too"]);
     }
 

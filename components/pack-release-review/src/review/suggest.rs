@@ -1,6 +1,7 @@
 //! Which version comes next, why, and what that rests on.
 
 use super::changelog::{self, Section};
+use super::conclude::{Read, short};
 use super::contract::Contract;
 use super::document::{Evidence, List, Suggestion};
 use super::facts::{Facts, Start};
@@ -8,14 +9,14 @@ use super::path::ContractKind;
 use super::subject::Kind;
 use super::text::{clean, counted};
 use super::version::{Version, VersionTag, Weight};
-use super::conclude::{Read, short};
 
 /// Most pieces of evidence that are kept.
 const EVIDENCE_MAX: usize = 100;
 
 /// Suggests a version.
 pub(crate) fn suggest(facts: &Facts, commits: &[Read<'_>], contracts: &[Contract<'_>]) -> Suggestion {
-    let mut evidence: Vec<Evidence> = commits.iter().filter(|read| !read.reverted).filter_map(of_commit).collect();
+    let mut evidence: Vec<Evidence> =
+        commits.iter().filter(|read| !read.reverted).filter_map(of_commit).collect();
     evidence.extend(contracts.iter().filter_map(of_contract));
     evidence.sort_by_key(|piece| std::cmp::Reverse(piece.weight));
     let mut suggestion = Suggestion {
@@ -38,7 +39,10 @@ pub(crate) fn suggest(facts: &Facts, commits: &[Read<'_>], contracts: &[Contract
         Weight::Breaking => {
             format!("{} may break what relies on this", counted(heaviest, "change", "changes"))
         }
-        Weight::Feature => format!("{} something, and none was found that breaks anything", counted(heaviest, "change adds", "changes add")),
+        Weight::Feature => format!(
+            "{} something, and none was found that breaks anything",
+            counted(heaviest, "change adds", "changes add")
+        ),
         Weight::Patch => "no change was found that adds to or breaks an interface".to_owned(),
     };
     evidence.retain(|piece| piece.weight != Weight::Patch);
@@ -46,11 +50,16 @@ pub(crate) fn suggest(facts: &Facts, commits: &[Read<'_>], contracts: &[Contract
     decide(facts, weight, &why, &mut suggestion);
     let removing: Vec<String> = commits
         .iter()
-        .filter(|read| !read.reverted && changelog::section(&read.subject, read.breaking) == Some(Section::Removed))
+        .filter(|read| {
+            !read.reverted && changelog::section(&read.subject, read.breaking) == Some(Section::Removed)
+        })
         .map(|read| short(&read.commit.id))
         .collect();
     if !removing.is_empty() && weight != Weight::Breaking && facts.last_tag.is_some() {
-        let (shown, more) = (removing.iter().take(5).cloned().collect::<Vec<_>>().join(", "), removing.len().saturating_sub(5));
+        let (shown, more) = (
+            removing.iter().take(5).cloned().collect::<Vec<_>>().join(", "),
+            removing.len().saturating_sub(5),
+        );
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         suggestion.notes.push(format!(
             "{} something ({shown}{more}): if users relied on it, this is a breaking change.",
@@ -59,7 +68,9 @@ pub(crate) fn suggest(facts: &Facts, commits: &[Read<'_>], contracts: &[Contract
     }
     if facts.last_tag.is_some() && !matches!(facts.start, Start::LastTag) && suggestion.next.is_some() {
         let tag = suggestion.last_tag.as_deref().unwrap_or_default();
-        suggestion.notes.push(format!("The last tag is {tag}; the range does not begin there, and only the range was looked at."));
+        suggestion.notes.push(format!(
+            "The last tag is {tag}; the range does not begin there, and only the range was looked at."
+        ));
     }
     suggestion
 }
@@ -75,7 +86,8 @@ fn decide(facts: &Facts, weight: Weight, why: &str, suggestion: &mut Suggestion)
             _ => "the usual first version".to_owned(),
         };
         suggestion.next = Some(first.map_or_else(|| "0.1.0".to_owned(), |version| version.to_string()));
-        suggestion.reason = format!("There is no tag to count from, so this is a first release, with {place}.");
+        suggestion.reason =
+            format!("There is no tag to count from, so this is a first release, with {place}.");
         return;
     };
     let Some(VersionTag { prefix, version }) = VersionTag::read(tag) else {
@@ -139,7 +151,18 @@ fn of_contract(contract: &Contract<'_>) -> Option<Evidence> {
     let what = if names.is_empty() || contract.kind == ContractKind::PluginManifest {
         format!("{}: {}", contract.kind.name(), contract.why)
     } else {
-        format!("{}: {} ({}{})", contract.kind.name(), contract.why, names.join(", "), if contract.items.len() > names.len() { ", …" } else { "" })
+        format!(
+            "{}: {} ({}{})",
+            contract.kind.name(),
+            contract.why,
+            names.join(", "),
+            if contract.items.len() > names.len() { ", …" } else { "" }
+        )
     };
-    Some(Evidence { weight, commit: None, path: Some(clean(&contract.change.path, 200)), what: clean(&what, 240) })
+    Some(Evidence {
+        weight,
+        commit: None,
+        path: Some(clean(&contract.change.path, 200)),
+        what: clean(&what, 240),
+    })
 }

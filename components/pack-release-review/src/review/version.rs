@@ -60,9 +60,11 @@ impl Version {
         };
         let mut parts = numbers.split('.').map(|part| {
             let plain = part == "0" || !part.starts_with('0');
-            (plain && !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())).then(|| part.parse().ok())?
+            (plain && !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+                .then(|| part.parse().ok())?
         });
-        let version = Self { major: parts.next()??, minor: parts.next()??, patch: parts.next()??, prerelease };
+        let version =
+            Self { major: parts.next()??, minor: parts.next()??, patch: parts.next()??, prerelease };
         // A year is no major version: the next one does not follow from what changed.
         (parts.next().is_none() && version.major < 1900).then_some(version)
     }
@@ -103,7 +105,9 @@ impl Version {
             (0, _) => {
                 "below 1.0.0 a breaking change raises the minor version, anything else the patch version (convention of Cargo)"
             }
-            _ => "a breaking change raises the major version, a feature the minor version, anything else the patch version (Semantic Versioning 2.0.0)",
+            _ => {
+                "a breaking change raises the major version, a feature the minor version, anything else the patch version (Semantic Versioning 2.0.0)"
+            }
         }
     }
 }
@@ -162,7 +166,11 @@ mod tests {
     fn suggests_the_next_version() {
         let check = |current: &str, weight: Weight, bump: Bump, next: &str| {
             let version = Version::read(current).unwrap();
-            assert_eq!((version.bump(weight), version.next(bump).to_string()), (bump, next.to_owned()), "{current}");
+            assert_eq!(
+                (version.bump(weight), version.next(bump).to_string()),
+                (bump, next.to_owned()),
+                "{current}"
+            );
         };
         check("1.2.3", Weight::Breaking, Bump::Major, "2.0.0");
         check("1.2.3", Weight::Feature, Bump::Minor, "1.3.0");
