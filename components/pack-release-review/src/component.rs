@@ -364,7 +364,7 @@ fn read_diffs(facts: &mut Facts, ends: &Ends) -> Result<(), Error> {
             }
             // One batch that cannot be read is no reason to know nothing of the others.
             Err(GitError::TooLarge(_) | GitError::ObjectMissing(_)) => {
-                unread.extend(batch.iter().map(|change| change.path.clone()))
+                unread.extend(batch.iter().map(|change| change.path.clone()));
             }
             Err(error) => return Err(from_git(error, "--from")),
         }
