@@ -30,11 +30,15 @@ pub(crate) fn contracts<'a>(facts: &'a Facts, diffs: &Diffs<'_>) -> Vec<Contract
         .changes
         .iter()
         .filter_map(|change| {
-            let kind = path::contract(&change.path)
-                .or_else(|| change.old_path.as_deref().and_then(path::contract))?;
             let diff = diffs.get(change.path.as_str()).copied();
             let unread = facts.unread.contains(&change.path);
-            Some(file(change, kind, diff, unread))
+            if let Some(kind) = path::contract(&change.path) {
+                return Some(file(change, kind, diff, unread));
+            }
+            // A contract that was moved to where none is looked for, such as into the tests, is gone.
+            let old = change.old_path.as_deref().filter(|_| change.kind == ChangeKind::Renamed)?;
+            let (weight, why) = (Some(Weight::Breaking), "the file is no contract any more".to_owned());
+            Some(Contract { change, kind: path::contract(old)?, items: Vec::new(), weight, why })
         })
         .collect();
     contracts.extend(public_api(facts, diffs));
@@ -360,6 +364,23 @@ mod tests {
         );
         check("lib/src/tests.rs", "-pub fn a();", None, "");
         check("pkg/a.py", "-def run(a):\n+def run(a, b):", BREAKING, "1 declaration was removed or changed");
+    }
+
+    #[test]
+    fn follows_contracts_to_other_places() {
+        let check = |kind: ChangeKind, from: &str, to: &str, expected: Option<(Option<Weight>, &str)>| {
+            let (path, old_path) = (to.to_owned(), Some(from.to_owned()));
+            let change = Change { path, old_path, kind, added: Some(0), removed: Some(0) };
+            let facts = Facts { changes: vec![change], ..Facts::default() };
+            let found = contracts(&facts, &Diffs::new());
+            let found = found.first().map(|contract| (contract.weight, contract.why.as_str()));
+            assert_eq!(found, expected, "{from} {to}");
+        };
+        check(ChangeKind::Copied, "wit/a.wit", "tests/wit-released/a.wit", None);
+        check(ChangeKind::Copied, "wit/a.wit", "wit/b.wit", Some((FEATURE, "the file is new")));
+        check(ChangeKind::Renamed, "wit/a.wit", "wit/b.wit", Some((PATCH, "the file has another path")));
+        let gone = Some((BREAKING, "the file is no contract any more"));
+        check(ChangeKind::Renamed, "wit/a.wit", "tests/a.wit", gone);
     }
 
     #[test]
