@@ -17,6 +17,8 @@ use crate::{
 
 /// How long a person's token lasts. A run that takes longer starts again.
 const TOKEN_LIFE_MS: u64 = 24 * 60 * 60 * 1000;
+/// How much of an operation's name is recorded or handed back where nothing has this name, in characters.
+const NAME_MAX: usize = 300;
 
 /// One call, before anything is known of it but who makes it.
 pub struct Call<E: Executor> {
@@ -208,7 +210,8 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
 
     /// Finds the operation. To a plugin, what it was not granted and what does not exist look the same.
     fn resolve(&self, call: &Call<E>) -> Result<Found<E::Plugin>, (Code, Fault)> {
-        let unknown = || Fault::Unknown { operation: loong_manifest::escape(&call.operation) };
+        let name = || loong_manifest::escape(&call.operation.chars().take(NAME_MAX).collect::<String>());
+        let unknown = || Fault::Unknown { operation: name() };
         let found = self.catalog.load().resolve(&call.operation);
         match (&call.caller, found) {
             (_, Err(ResolveError::Unknown)) => Err((Code::OperationUnknown, unknown())),
@@ -220,10 +223,9 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
             (Caller::Plugin { .. }, Err(ResolveError::Ambiguous(_))) => {
                 Err((Code::OperationAmbiguous, unknown()))
             }
-            (Caller::Person, Err(ResolveError::Ambiguous(candidates))) => Err((
-                Code::OperationAmbiguous,
-                Fault::Ambiguous { operation: loong_manifest::escape(&call.operation), candidates },
-            )),
+            (Caller::Person, Err(ResolveError::Ambiguous(candidates))) => {
+                Err((Code::OperationAmbiguous, Fault::Ambiguous { operation: name(), candidates }))
+            }
             (_, Ok(found)) => Ok(found),
         }
     }
@@ -300,6 +302,7 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
             deadline,
             durability,
         };
+        call.run.opened();
         let mut open = Open {
             kernel: &*self,
             run: &call.run,
@@ -379,6 +382,9 @@ impl<L: Ledger, E: Executor> Road<E> for Kernel<L, E> {
         durability: Durability,
     ) -> Boxed<'a, Result<(), Fault>> {
         if refused.is_some() {
+            if let Err(fault) = nested.run.may_be_refused() {
+                return Box::pin(std::future::ready(Err(fault)));
+            }
             nested.run.count_denied();
         }
         let event = Event::Effect {
@@ -425,6 +431,7 @@ impl<L: Ledger, E: Executor> Drop for Open<'_, L, E> {
             // A failed append is remembered by the ledger and refuses the next call.
             let _ = self.kernel.ledger.append_now(event);
         }
+        self.run.closed();
     }
 }
 
@@ -447,7 +454,7 @@ impl DecisionFacts {
                 token: call.token.id(),
                 caller: call.caller.name(),
                 caller_digest,
-                operation: loong_manifest::escape(&call.operation.chars().take(300).collect::<String>()),
+                operation: loong_manifest::escape(&call.operation.chars().take(NAME_MAX).collect::<String>()),
                 plugin: None,
                 digest: None,
                 tier: None,

@@ -9,6 +9,8 @@ use crate::{Active, Fault};
 
 /// Most calls in one run, nested ones included.
 pub(crate) const CALLS_MAX: u64 = 100_000;
+/// Most refusals in one run: each is written down at once, and asking again costs a plugin nothing.
+pub(crate) const REFUSALS_MAX: u64 = 1000;
 
 /// The name of a run: 128 random bits as 32 hexadecimal digits, chosen by whoever starts it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,11 +63,12 @@ pub struct Run {
     id: RunId,
     calls: AtomicU64,
     denied: AtomicU64,
+    open: AtomicU64,
 }
 
 impl Run {
     pub(crate) fn new(id: RunId) -> Self {
-        Self { id, calls: AtomicU64::new(0), denied: AtomicU64::new(0) }
+        Self { id, calls: AtomicU64::new(0), denied: AtomicU64::new(0), open: AtomicU64::new(0) }
     }
 
     /// The run's name.
@@ -89,7 +92,31 @@ impl Run {
         if number > CALLS_MAX {
             return Err(Fault::Limit { limit: LimitName::Calls, maximum: CALLS_MAX, used: Some(number) });
         }
+        self.may_be_refused()?;
         Ok(format!("{}.{number}", self.id))
+    }
+
+    /// Calls that are executed now, nested ones included. A cancelled run may have some for a moment longer.
+    pub fn open_calls(&self) -> u64 {
+        self.open.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn opened(&self) {
+        self.open.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn closed(&self) {
+        self.open.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Whether the log has room for one more refusal of this run.
+    pub(crate) fn may_be_refused(&self) -> Result<(), Fault> {
+        let used = self.denied() + 1;
+        if used > REFUSALS_MAX {
+            let limit = LimitName::Refusals;
+            return Err(Fault::Limit { limit, maximum: REFUSALS_MAX, used: Some(used) });
+        }
+        Ok(())
     }
 
     pub(crate) fn count_denied(&self) {

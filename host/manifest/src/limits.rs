@@ -25,6 +25,8 @@ pub enum LimitName {
     Depth,
     /// Calls that one run makes in all.
     Calls,
+    /// Calls and effects that one run is refused.
+    Refusals,
     /// Calls under way at once in the process.
     ConcurrentCalls,
     /// Bytes of log text in one call.
@@ -60,6 +62,7 @@ impl LimitName {
             Self::Resources => "resources",
             Self::Depth => "depth",
             Self::Calls => "calls",
+            Self::Refusals => "refusals",
             Self::ConcurrentCalls => "concurrent_calls",
             Self::LogBytes => "log_bytes",
             Self::LogLines => "log_lines",

@@ -60,6 +60,12 @@ impl Executor for Script {
                 tokio::time::sleep(Duration::from_secs(60)).await;
                 Ok(String::new())
             }
+            Some(("ask", target)) => loop {
+                let refused = job.nested.refused("config", target.into(), Code::CapabilityDenied).await;
+                if let Err(fault) = refused {
+                    break Err(fault);
+                }
+            },
             Some(("fail", message)) => Err(Fault::Plugin { message: message.to_owned() }),
             _ => Ok("done".to_owned()),
         };
@@ -357,4 +363,37 @@ async fn every_event_is_read_back_as_it_was_written() {
         assert_eq!(&serde_json::from_value::<Event>(json).unwrap(), event);
     }
     assert!(matches!(bench.paper.events.lock().unwrap()[0].0, Event::PluginLoaded { .. }));
+}
+
+#[tokio::test]
+async fn a_plugin_cannot_fill_the_log_with_its_refusals() {
+    let bench = Bench::new(None).await;
+    let (run, token) = bench.run().await;
+    let asked = bench.call_in(&run, token.clone(), "a.look", "ask again", None).await.unwrap_err();
+    let limit = LimitName::Refusals;
+    assert_eq!(asked, Fault::Limit { limit, maximum: 1000, used: Some(1001) });
+    assert_eq!(run.denied(), 1000);
+    // Nor by calling what does not exist.
+    let events = bench.paper.events.lock().unwrap().len();
+    assert_eq!(code(bench.call_in(&run, token, "no.such", "", None).await), Code::LimitExceeded);
+    assert_eq!(bench.paper.events.lock().unwrap().len(), events);
+    assert_eq!(bench.call("a.look", "return").await.unwrap(), "done");
+}
+
+#[tokio::test]
+async fn a_run_knows_which_of_its_calls_are_still_open() {
+    let bench = Bench::new(None).await;
+    let (run, token) = bench.run().await;
+    let call = bench.call_in(&run, token, "a.look", "sleep long", None);
+    let call = tokio::time::timeout(Duration::from_millis(20), async {
+        let open = async {
+            while run.open_calls() == 0 {
+                tokio::task::yield_now().await
+            }
+        };
+        tokio::join!(call, open)
+    });
+    assert!(call.await.is_err());
+    assert_eq!(run.open_calls(), 0);
+    assert!(bench.trail().last().unwrap().starts_with("Queued end "), "{:?}", bench.trail());
 }
