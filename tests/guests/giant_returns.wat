@@ -15,7 +15,7 @@
       (i32.store (i32.const 16) (i32.const 0xfefeffff))
       (call $pair (i32.const 16) (i32.const 4)))
     (func (export "no-char") (result i32) (i32.const 0xd800))
-    (func (export "no-case") (result i32) (i32.const 9)))
+    (func (export "no-case") (result i32) (call $pair (i32.const 9) (i32.const 0))))
   (core instance $i (instantiate $m))
   (func $list (result (list u64)) (canon lift (core func $i "bogus") (memory (core memory $i "memory"))))
   (func $list-wrapped (result (list u8)) (canon lift (core func $i "wrapped") (memory (core memory $i "memory"))))

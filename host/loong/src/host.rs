@@ -23,6 +23,9 @@ use crate::watch::Terminal;
 const COMPILE_DEADLINE: Duration = Duration::from_secs(120);
 /// Memory of all guests of the process together, in bytes.
 const MEMORY_BYTES_MAX: u64 = 2 << 30;
+/// How many slices of guests a thread runs before it looks at its timers and input. Each is 5 ms long at most,
+/// and the default of 61 would be a third of a second.
+const EVENT_INTERVAL: u32 = 4;
 /// Most components that one run loads.
 const PLUGINS_MAX: usize = 64;
 
@@ -259,10 +262,14 @@ impl Host {
             empty_folder: empty_folder.into(),
             memory_bytes_max: MEMORY_BYTES_MAX,
         });
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(
-                |error| CommandError::new(Code::HostFailed, format!("threads cannot be started: {error}")),
-            )?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .event_interval(EVENT_INTERVAL)
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                CommandError::new(Code::HostFailed, format!("threads cannot be started: {error}"))
+            })?;
         Ok(Self {
             kernel: Kernel::new(policy, store.clone(), executor, Box::new(now_ms)),
             store,

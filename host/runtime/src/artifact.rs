@@ -5,6 +5,7 @@
 //! the user's own (0700), each file's name carries a keyed hash of its content and of what it was made from,
 //! and the key (0600) lies outside it.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
@@ -137,8 +138,19 @@ impl Artifacts {
         };
         let name = format!("{}.cwasm", self.seal(meter, digest, &artifact));
         write_private(&folder, &name, &artifact)?;
-        self.cached(engine, &folder, meter, digest)?
-            .ok_or_else(|| ArtifactError::Engine { problem: "the artifact was not kept".into() })
+        match self.checked(engine, &folder.join(name), meter, digest)? {
+            Some(Ok(component)) => Ok(component),
+            Some(Err(error)) => {
+                let problem = crate::fault::said(&format!("{error:#}"));
+                // What the pools have no room for will never fit; another build of the compiler may be replaced.
+                if problem.contains("pooling allocator") {
+                    write_private(&folder, "failed", problem.as_bytes())?;
+                    return Err(ArtifactError::Compile { problem });
+                }
+                Err(ArtifactError::Engine { problem })
+            }
+            None => Err(ArtifactError::Engine { problem: "the artifact was not kept".into() }),
+        }
     }
 
     /// Takes an artifact from the cache. One that is not what was written there is removed.
@@ -161,18 +173,31 @@ impl Artifacts {
                 let problem = fs::read_to_string(&path).map_err(|error| cache(&path, &error))?;
                 return Err(ArtifactError::Compile { problem: crate::fault::said(&problem) });
             }
-            let Some(seal) = name.strip_suffix(".cwasm") else { continue };
-            let mut file = File::open(&path).map_err(|error| cache(&path, &error))?;
-            let mut content = Vec::new();
-            file.read_to_end(&mut content).map_err(|error| cache(&path, &error))?;
-            if self.seal(meter, digest, &content) == seal
-                && let Some(component) = map(engine, &file)
-            {
+            if !name.ends_with(".cwasm") {
+                continue;
+            }
+            if let Some(Ok(component)) = self.checked(engine, &path, meter, digest)? {
                 return Ok(Some(component));
             }
             fs::remove_file(&path).map_err(|error| cache(&path, &error))?;
         }
         Ok(None)
+    }
+
+    /// Opens an artifact. `None` when it is not what was written there; the engine may still refuse it, such as
+    /// one that another build of the compiler made.
+    fn checked(
+        &self,
+        engine: &Engine,
+        path: &Path,
+        meter: Meter,
+        digest: &Digest,
+    ) -> Result<Option<wasmtime::Result<Component>>, ArtifactError> {
+        let mut file = File::open(path).map_err(|error| cache(path, &error))?;
+        let mut content = Vec::new();
+        file.read_to_end(&mut content).map_err(|error| cache(path, &error))?;
+        let seal = self.seal(meter, digest, &content);
+        Ok((path.file_stem() == Some(OsStr::new(&seal))).then(|| map(engine, &file)))
     }
 
     /// A keyed hash over the artifact and what it was made from, as 64 hexadecimal digits.
@@ -234,14 +259,14 @@ impl Artifacts {
     }
 }
 
-/// Maps an artifact into memory. `None` when another build of the engine made it.
+/// Maps an artifact into memory.
 #[expect(unsafe_code, reason = "loading native code is unsafe by nature; see the comment inside")]
-fn map(engine: &Engine, file: &File) -> Option<Component> {
+fn map(engine: &Engine, file: &File) -> wasmtime::Result<Component> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     // SAFETY: the file was made by our own compiler from a component whose digest is part of its seal; the
     // seal was just recomputed over this very open file with a key that only this user can read, and the file
     // is never changed in place, only removed.
-    unsafe { Component::deserialize_file(engine, path) }.ok()
+    unsafe { Component::deserialize_file(engine, path) }
 }
 
 /// Writes a file that appears whole or not at all, readable by its owner only.

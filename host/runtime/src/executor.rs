@@ -1,8 +1,11 @@
 //! Runs one call: a fresh store and instance, limits armed, a deadline over everything.
 
+use std::future::poll_fn;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Instant;
 
 use loong_kernel::{Executor, Fault, Finished, Job, KvSpace, Usage};
@@ -190,8 +193,10 @@ impl Executor for Runtime {
     type Output = Output;
 
     async fn execute(&self, job: Job<Self>) -> Finished<Output> {
-        let begun = Instant::now();
         let deadline = job.deadline;
+        // Rounded up: a little of the time was over before the call came here.
+        let allowed = deadline.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
+        let late = Fault::Deadline { deadline_ms: u64::try_from(allowed).unwrap_or(u64::MAX) };
         let probe = Probe::default();
         let mut fuel = 0;
         let work = async {
@@ -206,14 +211,18 @@ impl Executor for Runtime {
             };
             self.run(job, &probe, &mut fuel).await
         };
-        // A timer as well as epochs: a guest that waits in a host call runs no code, so no epoch is checked.
-        let result = match tokio::time::timeout_at(deadline.into(), work).await {
-            Ok(result) => result,
-            Err(_) => {
-                // Rounded up: a little of the time was over before the call came here.
-                let allowed = deadline.saturating_duration_since(begun).as_micros().div_ceil(1000);
-                Err(Fault::Deadline { deadline_ms: u64::try_from(allowed).unwrap_or(u64::MAX) })
-            }
+        let result = {
+            let mut work = pin!(work);
+            // The clock before every slice of the guest as well as a timer: timers are late while all threads are
+            // busy with guests, and a guest that waits in a host call has no slices.
+            let in_time = poll_fn(|context| {
+                if Instant::now() < deadline {
+                    work.as_mut().poll(context)
+                } else {
+                    Poll::Ready(Err(late.clone()))
+                }
+            });
+            tokio::time::timeout_at(deadline.into(), in_time).await.unwrap_or(Err(late))
         };
         let usage = Usage {
             duration_us: 0,

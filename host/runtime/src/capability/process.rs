@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use loong_manifest::Code;
 use loong_policy::Grants;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
@@ -101,14 +102,29 @@ fn find(command: &str) -> Option<PathBuf> {
 /// Ends a program and its children when it is dropped, whatever the reason.
 struct Group {
     child: Child,
-    leader: Option<rustix::process::Pid>,
+    leader: Option<Pid>,
+}
+
+impl Group {
+    /// Waits until the program has ended, and ends the children that it leaves behind. Before it is reaped,
+    /// because until then its number is nobody else's.
+    async fn wait(&mut self) -> std::io::Result<ExitStatus> {
+        if let Some(leader) = self.leader {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            let ended = tokio::task::spawn_blocking(move || waitid(WaitId::Pid(leader), options));
+            ended.await.map_err(std::io::Error::other)??;
+            let _ = kill_process_group(leader, Signal::KILL);
+            self.leader = None;
+        }
+        self.child.wait().await
+    }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(leader) = self.leader {
             // It fails only when the whole group has ended already.
-            let _ = rustix::process::kill_process_group(leader, rustix::process::Signal::KILL);
+            let _ = kill_process_group(leader, Signal::KILL);
         }
     }
 }
@@ -125,7 +141,7 @@ async fn run(
             message: error.kind().to_string(),
         })
     })?;
-    let leader = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+    let leader = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     let mut group = Group { child, leader };
     let (Some(mut input), Some(output), Some(errors)) =
         (group.child.stdin.take(), group.child.stdout.take(), group.child.stderr.take())
@@ -139,7 +155,7 @@ async fn run(
     };
     let work = async {
         let (status, (), (stdout, stdout_truncated), (stderr, stderr_truncated)) =
-            tokio::join!(group.child.wait(), write, read(output, kept), read(errors, kept));
+            tokio::join!(group.wait(), write, read(output, kept), read(errors, kept));
         status.map(|status| process::Output {
             status: ended(status),
             stdout,
@@ -149,12 +165,7 @@ async fn run(
         })
     };
     match tokio::time::timeout(allowed, work).await {
-        Ok(Ok(output)) => {
-            // The leader is reaped and its number may be another's by now; its group is left alone only
-            // when nothing of it is left, which the closed pipes show.
-            group.leader = None;
-            Ok(output)
-        }
+        Ok(Ok(output)) => Ok(output),
         Ok(Err(error)) => Err(types::Error::Unavailable(error.kind().to_string()).into()),
         Err(_) => {
             drop(group);

@@ -35,7 +35,8 @@ async fn call_tool(
     operation: &str,
     arguments_json: &str,
 ) -> Result<String, HostError> {
-    let arguments = serde_json::from_str(arguments_json)
+    // Bounded, as the host holds parsed JSON in a hundred times its size; without duplicate keys.
+    let arguments = loong_manifest::strict::read(arguments_json.as_bytes())
         .map_err(|error| invalid("arguments-json", &crate::fault::said(&error.to_string())))?;
     match super::call(nested, operation, Arguments::Json(arguments)).await.map_err(failed)? {
         Output::Json(value) => Ok(value.to_string()),

@@ -10,12 +10,10 @@ use super::harness::{World, check, guest};
 #[test]
 fn calls_back() {
     let world = World::new();
-    world.load(
-        guest("calls_back").official().asks("tools", json!({ "operations": ["hostile:forth/api#go"] })),
-    );
-    world.load(
-        guest("calls_forth").official().asks("tools", json!({ "operations": ["hostile:back/api#go"] })),
-    );
+    // Each was granted both: a call that came from another plugin is made with the rights of both.
+    let tools = json!({ "operations": ["hostile:forth/api#go", "hostile:back/api#go"] });
+    world.load(guest("calls_back").official().asks("tools", tools.clone()));
+    world.load(guest("calls_forth").official().asks("tools", tools));
     check(
         &world,
         "core:calls-back",
@@ -29,6 +27,20 @@ fn calls_back() {
     let (refused, allowed): (Vec<_>, Vec<_>) = forth.iter().partition(|call| call.outcome == Outcome::Deny);
     assert!(refused.iter().all(|call| call.ended.is_empty() && call.depth == 17), "{refused:?}");
     assert!(allowed.iter().all(|call| call.ended.len() == 1), "{allowed:?}");
+}
+
+#[test]
+fn calls_back_with_rights_that_its_caller_has_not() {
+    let world = World::new();
+    world.load(
+        guest("calls_back").official().asks("tools", json!({ "operations": ["hostile:forth/api#go"] })),
+    );
+    world.load(
+        guest("calls_forth").official().asks("tools", json!({ "operations": ["hostile:back/api#go"] })),
+    );
+    let expected = "token_invalid: denied: the token does not cover the operation";
+    check(&world, "core:calls-back", "go", json!({}), expected);
+    check(&world, "core:calls-forth", "go", json!({}), expected);
 }
 
 #[test]

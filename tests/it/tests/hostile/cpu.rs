@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use loong_manifest::Tier;
+
 use super::harness::{Guest, World, check, guest};
 
 /// Official and with little time: the epochs are the only meter.
@@ -50,12 +52,13 @@ fn loops_in_destructor() {
 
 #[test]
 fn single_instructions_that_take_long_end_at_the_deadline_too() {
-    let world = World::of(hurried("memory_filled_forever"));
-    check(&world, "core:memory-filled-forever", "go", json!({}), LATE);
+    let guest = guest("memory_filled_forever").signed(Tier::VerifiedCommunity).limit("deadline_ms", 300);
+    check(&World::of(guest), "acme:memory-filled-forever", "go", json!({}), LATE);
 }
 
 #[test]
 fn runaways_leave_no_place_in_the_pool_behind() {
+    // The pool has 256 places.
     let world = World::of(guest("tool_loops_forever").official().limit("deadline_ms", 5));
     for _ in 0..300 {
         let ended = world.call("core:tool-loops-forever.go", json!({}));
@@ -74,5 +77,5 @@ fn many_runaways_share_the_machine_with_a_neighbour() {
         assert_eq!(ended.said(), LATE);
         assert!(ended.elapsed.as_millis() <= 400, "{:?}", ended.elapsed);
     }
-    assert!(answers >= 3, "the neighbour answered {answers} times");
+    assert!(answers >= 10, "the neighbour answered {answers} times");
 }

