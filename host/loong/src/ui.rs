@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use loong_manifest::{escape, escape_lines};
+use loong_manifest::{escape, escape_json, escape_lines};
 use serde::Serialize;
 
 use crate::Global;
@@ -106,6 +106,11 @@ impl Ui {
         self.json_text(text);
     }
 
+    /// A result of a plugin, as JSON without a `schema` field.
+    pub fn result(&mut self, value: &serde_json::Value) {
+        self.json_text(serde_json::to_string_pretty(value));
+    }
+
     /// One of many JSON documents, on a line of its own.
     pub fn json_line(&mut self, schema: &str, value: &impl Serialize) {
         let text = self.with_schema(schema, value).and_then(|document| serde_json::to_string(&document));
@@ -124,7 +129,7 @@ impl Ui {
 
     fn json_text(&mut self, text: serde_json::Result<String>) {
         match text {
-            Ok(text) => self.write(format!("{text}\n").as_bytes()),
+            Ok(text) => self.write(format!("{}\n", escape_json(&text)).as_bytes()),
             Err(error) => self.failed = Some(std::io::Error::other(error)),
         }
     }
@@ -188,10 +193,10 @@ impl Ui {
             self.document("loong.error/1", &document);
         }
         let mut text =
-            format!("{} {} [{}]", self.paint("error:", "1;31"), escape_lines(&error.headline), error.code);
+            format!("{} {} [{}]", self.paint("error:", "1;31"), inner_lines(&error.headline), error.code);
         for detail in &error.details {
             text.push_str("\n  ");
-            text.push_str(&escape_lines(detail));
+            text.push_str(&inner_lines(detail));
         }
         if let Some(hint) = &error.hint {
             text.push_str(&format!("\n\n{} {}", self.paint("hint:", "1;36"), escape_lines(hint)));
@@ -232,6 +237,11 @@ impl Ui {
     }
 }
 
+/// Text that may be a plugin's, with its further lines moved in: at the left only the host speaks.
+fn inner_lines(text: &str) -> String {
+    escape_lines(text).replace('\n', "\n    ")
+}
+
 /// Rows as lines whose columns begin below each other. The last cell of a row is not padded.
 fn columns(rows: &[Vec<String>]) -> Vec<String> {
     let rows: Vec<Vec<String>> =
@@ -250,7 +260,12 @@ fn columns(rows: &[Vec<String>]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::columns;
+    use super::{columns, inner_lines};
+
+    #[test]
+    fn a_plugin_cannot_write_lines_that_look_like_the_hosts() {
+        assert_eq!(inner_lines("no\n\nhint: run\u{1b}[1m x"), "no\n    \n    hint: run\\u{1b}[1m x");
+    }
 
     #[test]
     fn columns_begin_below_each_other_and_cells_stay_on_their_line() {

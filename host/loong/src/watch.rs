@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
-use loong_manifest::{PluginId, escape, escape_lines};
+use loong_manifest::{PluginId, escape};
 use loong_runtime::{Channel, Watch};
 
 /// Prints to the terminal of the person who started the run.
@@ -51,6 +51,13 @@ impl Terminal {
         }
     }
 
+    /// Every line with the plugin's name, so that none of them can pass for the host's.
+    fn message(&self, plugin: &PluginId, level: &str, bytes: &[u8]) {
+        for line in String::from_utf8_lossy(bytes).lines() {
+            self.show(plugin, level, &escape(line));
+        }
+    }
+
     fn show(&self, plugin: &PluginId, name: &str, line: &str) {
         // When the terminal is gone, there is nobody left to show it to.
         if name == "stdout" {
@@ -72,13 +79,9 @@ impl Watch for Terminal {
             Channel::Stdout => "stdout",
             Channel::Stderr if !self.quiet => "stderr",
             Channel::Log(level @ ("warn" | "error")) if !self.quiet => {
-                self.show(plugin, level, &escape_lines(&String::from_utf8_lossy(bytes)));
-                return;
+                return self.message(plugin, level, bytes);
             }
-            Channel::Log(level) if self.verbose => {
-                self.show(plugin, level, &escape_lines(&String::from_utf8_lossy(bytes)));
-                return;
-            }
+            Channel::Log(level) if self.verbose => return self.message(plugin, level, bytes),
             Channel::Stream if self.verbose => "stream",
             Channel::Stderr | Channel::Log(_) | Channel::Stream => return,
         };

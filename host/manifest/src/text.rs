@@ -12,6 +12,22 @@ pub fn escape_lines(text: &str) -> String {
     escape_keeping(text, true)
 }
 
+/// Like [`escape_lines`], for JSON: outside of strings it has no such characters, and inside them they become
+/// escapes of JSON, so that the document stays the same.
+pub fn escape_json(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character != '\n' && is_hidden(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                safe.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            safe.push(character);
+        }
+    }
+    safe
+}
+
 fn escape_keeping(text: &str, lines: bool) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
@@ -38,7 +54,7 @@ fn is_hidden(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{escape, escape_lines};
+    use super::{escape, escape_json, escape_lines};
 
     fn check(input: &str, expected: &str) {
         assert_eq!(escape(input), expected);
@@ -57,6 +73,15 @@ mod tests {
     #[test]
     fn shows_what_a_reader_could_not_see() {
         check("a\u{202e}b\u{200b}c\u{2028}d\u{feff}", "a\\u{202e}b\\u{200b}c\\u{2028}d\\u{feff}");
+    }
+
+    #[test]
+    fn json_stays_the_same_document() {
+        let value = serde_json::json!({"a\u{9b}b": ["\u{7f}\u{202e}\u{e0041}\u{200d}", "\n", "\u{1b}"]});
+        let safe = escape_json(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(safe.contains("\\u009b") && safe.contains("\\udb40\\udc41"), "{safe}");
+        assert!(!safe.chars().any(|character| character != '\n' && super::is_hidden(character)), "{safe}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&safe).unwrap(), value);
     }
 
     #[test]

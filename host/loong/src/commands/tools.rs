@@ -219,8 +219,7 @@ fn execute(
     if ui.json() {
         ui.document("loong.tools.result/1", &json!({ "operation": operation, "result": value }));
     } else {
-        let text = serde_json::to_string_pretty(&value).unwrap_or_default();
-        ui.line(text);
+        ui.result(&value);
     }
     // The function's own `result` type says that it failed; scripts see it in the exit code.
     match value.as_object() {
