@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -88,9 +88,16 @@ pub struct Artifacts {
     progress: Progress,
 }
 
-/// Private folders only their owner may enter.
+/// A folder that only its owner, who is this user, can change: an artifact is native code.
 fn private_folder(path: &Path) -> Result<(), ArtifactError> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| cache(path, &error))
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    let facts = made.and_then(|()| fs::metadata(path)).map_err(|error| cache(path, &error))?;
+    let (owner, mode) = (facts.uid(), facts.mode() & 0o7777);
+    if owner != rustix::process::geteuid().as_raw() || mode & 0o022 != 0 {
+        let problem = format!("others can change it (owner {owner}, mode {mode:04o})");
+        return Err(ArtifactError::Cache { path: path.to_owned(), problem });
+    }
+    Ok(())
 }
 
 fn cache(path: &Path, error: &std::io::Error) -> ArtifactError {
@@ -294,17 +301,42 @@ fn random<const N: usize>() -> Option<[u8; N]> {
 
 /// The key of the cache, made once.
 fn key(path: &Path) -> Result<[u8; 32], ArtifactError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    private_folder(folder)?;
     if let Ok(bytes) = fs::read(path)
         && let Ok(key) = bytes.try_into()
     {
         return Ok(key);
     }
-    let folder = path.parent().unwrap_or(Path::new("."));
-    private_folder(folder)?;
     let key: [u8; 32] = random().ok_or_else(|| cache(path, &std::io::Error::other("no random numbers")))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     write_private(folder, &name, &key)?;
     // Another process may have made one at the same moment: whichever lies there now is the key.
     let bytes = fs::read(path).map_err(|error| cache(path, &error))?;
     bytes.try_into().map_err(|_| cache(path, &std::io::Error::other("the key has another length")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_cache_that_others_can_change_is_not_used() {
+        let home = std::env::temp_dir().join(format!("loong-artifacts-{}", std::process::id()));
+        let open = || {
+            let (folder, key) = (home.join("artifacts"), home.join("artifact.key"));
+            Artifacts::open(&folder, &key, PathBuf::new(), Duration::ZERO, Box::new(|_| ()))
+                .map(|cache| cache.key)
+        };
+        let key = open().unwrap();
+        let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        for place in [home.clone(), home.join("artifacts")] {
+            set(&place, 0o770);
+            assert!(matches!(open(), Err(ArtifactError::Cache { path, .. }) if path == place));
+            set(&place, 0o700);
+            assert_eq!(open().unwrap(), key);
+        }
+        fs::remove_dir_all(&home).unwrap();
+    }
 }
