@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use loong_manifest::Code;
+use loong_manifest::{Code, Digest};
 use loong_policy::Grants;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -70,14 +70,24 @@ impl process::Host for Guest {
     }
 }
 
-/// The command line as it is recorded: escaped, and cut to a length that fits a line.
+/// The command line and its folder as they are recorded: no two look the same, and what is cut off to fit a line
+/// is still bound by a digest of the whole.
 fn target(request: &process::Request) -> String {
-    let mut line = request.command.clone();
-    for argument in &request.arguments {
-        line.push(' ');
-        line.push_str(argument);
+    let mut line = String::new();
+    for word in std::iter::once(&request.command).chain(&request.arguments) {
+        let plain = |character: char| !character.is_whitespace() && !matches!(character, '"' | '\\');
+        let quoted = word.is_empty() || !word.chars().all(plain);
+        line.push_str(&if quoted { format!("{word:?} ") } else { format!("{word} ") });
     }
-    crate::fault::said(&line)
+    if let Some(folder) = &request.folder {
+        line.push_str(&format!("in {folder:?}"));
+    }
+    let (line, said) = (line.trim_end(), crate::fault::said(line.trim_end()));
+    if said == loong_manifest::escape(line) {
+        said
+    } else {
+        format!("{said}… {}", Digest::of(line.as_bytes()))
+    }
 }
 
 /// The host's path of a folder inside a granted one, symbolic links resolved.
@@ -197,4 +207,38 @@ async fn read(mut from: impl AsyncRead + Unpin, kept: u64) -> (Vec<u8>, bool) {
         truncated |= room < count;
     }
     (bytes, truncated)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(words: &[&str], folder: Option<&str>, expected: &str) {
+        let mut words = words.iter().map(|&word| word.to_owned());
+        let request = process::Request {
+            command: words.next().unwrap(),
+            arguments: words.collect(),
+            folder: folder.map(str::to_owned),
+            stdin: None,
+            output_bytes_max: None,
+            deadline_ms: None,
+        };
+        assert_eq!(target(&request), expected);
+    }
+
+    #[test]
+    fn different_command_lines_are_recorded_differently() {
+        check(&["git", "log", "--format=%H"], None, "git log --format=%H");
+        check(&["git", "a b"], Some("/workspace"), r#"git "a b" in "/workspace""#);
+        check(&["git", "a", "b", "in", r#""/workspace""#], None, r#"git a b in "\"/workspace\"""#);
+        check(&["git", "", "\u{1b}"], None, r#"git "" \u{1b}"#);
+    }
+
+    #[test]
+    fn what_is_cut_off_is_bound_by_a_digest() {
+        let long = "x".repeat(600);
+        let digest = Digest::of(format!("git {long} --tail").as_bytes());
+        check(&["git", &long, "--tail"], None, &format!("git {}… {digest}", "x".repeat(496)));
+    }
 }
