@@ -80,10 +80,7 @@ impl PluginPath {
     /// The file that a person means: a path, or an id or name of a component on the path.
     pub fn find(&self, what: &str) -> Result<PathBuf, CommandError> {
         let path = Path::new(what);
-        if what.contains('/')
-            || path.extension().is_some_and(|extension| extension == "wasm")
-            || path.is_file()
-        {
+        if what.contains('/') || path.extension().is_some_and(|extension| extension == "wasm") {
             return Ok(path.to_owned());
         }
         let named = |entry: &Entry| match what.parse::<PluginId>() {
@@ -93,19 +90,21 @@ impl PluginPath {
         let mut found: Vec<Entry> = self.entries().into_iter().filter(named).collect();
         match found.len() {
             1 => found.pop().map(|entry| entry.path).ok_or_else(|| unknown(what)),
+            // Last, so that a file that lies about never takes the place of a component of this name.
+            0 if path.is_file() => Ok(path.to_owned()),
             0 => Err(unknown(what)),
-            _ => {
-                let error = CommandError::new(
-                    Code::PluginUnknown,
-                    format!("`{what}` could be more than one component"),
-                )
-                .hint("give the path of the one that is meant");
-                Err(found.iter().fold(error, |error, entry| {
-                    error.detail(format!("{} in {}", entry.manifest.id, entry.path.display()))
-                }))
-            }
+            _ => Err(ambiguous(what, &found)),
         }
     }
+}
+
+/// More than one component answers to a name. Any of them may only claim it, so none is taken.
+pub fn ambiguous(what: &str, found: &[Entry]) -> CommandError {
+    let error = CommandError::new(Code::PluginUnknown, format!("`{what}` could be more than one component"))
+        .hint("give the path of the one that is meant");
+    found.iter().fold(error, |error, entry| {
+        error.detail(format!("{} in {}", entry.manifest.id, entry.path.display()))
+    })
 }
 
 fn unknown(what: &str) -> CommandError {
@@ -142,4 +141,31 @@ pub fn read_bounded(path: &Path, bytes_max: u64) -> Result<Vec<u8>, CommandError
         ));
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_two_components_claim_leads_to_neither() {
+        let folder = std::env::temp_dir().join(format!("loong-locate-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let write = |file: &str, id: &str| {
+            let manifest = format!(
+                r#"{{"id":"{id}","version":"0.1.0","kind":"tool","summary":"s","capabilities":{{}},"operations":[]}}"#
+            );
+            let empty = b"\0asm\x0d\0\x01\0";
+            let bytes = loong_inspect::with_manifest(empty, manifest.as_bytes()).unwrap();
+            std::fs::write(folder.join(file), bytes).unwrap();
+        };
+        let path = PluginPath::new(&[], folder.clone());
+        write("tool-git.wasm", "core:git");
+        assert_eq!(path.find("git").unwrap(), folder.join("tool-git.wasm"));
+        write("a.wasm", "evil:git");
+        let error = path.find("git").unwrap_err();
+        assert_eq!((error.code, error.details.len()), (Code::PluginUnknown, 2));
+        assert_eq!(path.find("core:git").unwrap(), folder.join("tool-git.wasm"));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

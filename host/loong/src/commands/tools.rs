@@ -136,9 +136,7 @@ impl<'a> Target<'a> {
     fn of(host: &Host, words: &'a [String]) -> Result<Self, CommandError> {
         let wrong = || CommandError::new(Code::CommandLineInvalid, "say which component and which function");
         let first = words.first().ok_or_else(wrong)?;
-        let is_file = first.ends_with(".wasm")
-            || first.contains('/') && !first.contains('#')
-            || Path::new(first).is_file();
+        let is_file = first.ends_with(".wasm") || first.contains('/') && !first.contains('#');
         if is_file {
             let function = words.get(1).ok_or_else(|| {
                 wrong().hint(format!("`loong tools list {first}` shows the functions it offers"))
@@ -155,20 +153,25 @@ impl<'a> Target<'a> {
                 || operation.name.unversioned() == *first
                 || format!("{name}.{}", operation.name.function) == *first
         };
-        let entry = host.path().entries().into_iter().find(|entry| {
+        let answers = |entry: &locate::Entry| {
             let (id, name) = (entry.manifest.id.to_string(), entry.manifest.id.name());
             entry
                 .manifest
                 .operations
                 .iter()
                 .any(|operation| offers(operation, name) || offers(operation, &id))
-        });
-        if let Some(entry) = entry {
-            return Ok(Self {
-                file: Some(entry.path),
-                function: first.clone(),
-                arguments: words.get(1).map(String::as_str),
-            });
+        };
+        let found: Vec<_> = host.path().entries().into_iter().filter(answers).collect();
+        match found.as_slice() {
+            [] => {}
+            [entry] => {
+                return Ok(Self {
+                    file: Some(entry.path.clone()),
+                    function: first.clone(),
+                    arguments: words.get(1).map(String::as_str),
+                });
+            }
+            _ => return Err(locate::ambiguous(first, &found)),
         }
         let file = host.path().find(first).map_err(|_| {
             CommandError::new(Code::OperationUnknown, format!("no component here offers `{first}`"))
