@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use loong_kernel::{Active, Call, Caller, Event, Executor, Kernel, Run, RunEnd, RunId};
-use loong_manifest::{Access, Code, Tier, escape};
+use loong_manifest::{Access, Code, Digest, Tier, escape};
 use loong_policy::{Offer, OfferedFolder, PolicySet, Preset, Source, Token};
 use loong_runtime::artifact::Artifacts;
 use loong_runtime::{Arguments, Output, Plugin, Runtime};
@@ -26,6 +26,8 @@ const MEMORY_BYTES_MAX: u64 = 2 << 30;
 /// How many slices of guests a thread runs before it looks at its timers and input. Each is 5 ms long at most,
 /// and the default of 61 would be a third of a second.
 const EVENT_INTERVAL: u32 = 4;
+/// How long the end of a run waits for calls that were cut off to end on their own threads.
+const SETTLE: Duration = Duration::from_secs(1);
 /// Most components that one run loads.
 const PLUGINS_MAX: usize = 64;
 
@@ -236,7 +238,7 @@ impl Host {
         let store = Store::open(&places.database(), &options, Arc::new(now_ms))?;
         let watch = Arc::new(Terminal::new(ui.verbose(), ui.quiet()));
         let spinner = ui.spinner();
-        let progress = Box::new(move |digest: Option<&loong_manifest::Digest>| match digest {
+        let progress = Box::new(move |digest: Option<&Digest>| match digest {
             Some(digest) => {
                 spinner.set_message(format!("compiling {}", digest.short()));
                 spinner.enable_steady_tick(Duration::from_millis(100));
@@ -252,8 +254,8 @@ impl Host {
         )
         .map_err(|error| CommandError::new(error.code(), error.to_string()))?;
         let empty_folder = places.cache.join("empty");
-        std::fs::create_dir_all(&empty_folder).map_err(|error| {
-            CommandError::file(Code::FileUnwritable, "make the folder", &empty_folder, &error)
+        keep_empty(&empty_folder).map_err(|error| {
+            CommandError::file(Code::FileUnwritable, "make the empty folder", &empty_folder, &error)
         })?;
         let executor = Runtime::new(loong_runtime::Settings {
             artifacts,
@@ -310,7 +312,9 @@ impl Host {
 
     /// Reads and verifies a component file; a refusal is written down.
     pub fn verify(&self, path: &Path, session: Option<&Session>) -> Result<Verified, CommandError> {
-        let verified = locate::candidate(path).and_then(|candidate: Candidate| {
+        let candidate = locate::candidate(path);
+        let digest = candidate.as_ref().ok().map(|candidate| *candidate.digest());
+        let verified = candidate.and_then(|candidate: Candidate| {
             let digest = *candidate.digest();
             loong_trust::verify(candidate, &self.root, now_ms() / 1000).map_err(|error| {
                 CommandError::from(error)
@@ -318,15 +322,21 @@ impl Host {
                     .detail(digest.to_string())
             })
         });
-        verified.map_err(|error| self.refused(&path.display().to_string(), error, session))
+        verified.map_err(|error| self.refused(&path.display().to_string(), digest, error, session))
     }
 
     /// Writes a refusal down and hands it on.
-    fn refused(&self, plugin: &str, error: CommandError, session: Option<&Session>) -> CommandError {
+    fn refused(
+        &self,
+        plugin: &str,
+        digest: Option<Digest>,
+        error: CommandError,
+        session: Option<&Session>,
+    ) -> CommandError {
         let event = Event::PluginRefused {
             run: session.map(|session| session.run.id().to_string()),
             plugin: escape(plugin),
-            digest: None,
+            digest,
             code: error.code,
             reason: error.headline.clone(),
         };
@@ -363,8 +373,14 @@ impl Host {
     ) -> Result<Arc<Active<Plugin>>, CommandError> {
         let verified = self.verify(path, Some(session))?;
         let (id, key) = (verified.id().clone(), verified.signer().map(|signer| signer.key_id.to_string()));
+        let digest = Some(*verified.digest());
         let refused = |error: CommandError| {
-            self.refused(&id.to_string(), error.detail(format!("in `{}`", path.display())), Some(session))
+            self.refused(
+                &id.to_string(),
+                digest,
+                error.detail(format!("in `{}`", path.display())),
+                Some(session),
+            )
         };
         if verified.tier() < tier_min {
             let error = CommandError::new(
@@ -414,7 +430,7 @@ impl Host {
                     Code::ImportUnknown,
                     format!("`{importer}` imports `{interface}`, which no component here offers"),
                 );
-                self.refused(&importer.to_string(), error, Some(session))
+                self.refused(&importer.to_string(), None, error, Some(session))
             })?;
             self.load_one(&entry.path, session, Tier::VerifiedCommunity)
                 .map_err(|error| error.detail(format!("`{importer}` imports `{interface}` from it")))?;
@@ -474,7 +490,17 @@ impl Host {
     /// Ends a run and closes the store. The result is the command's, unless the end cannot be written down.
     pub fn finish(self, session: &Session, result: Result<(), CommandError>) -> Result<(), CommandError> {
         let end = RunEnd { code: result.as_ref().err().map(|error| error.code) };
-        let ended = self.runtime.block_on(self.kernel.finish(&session.run, end));
+        let ended = self.runtime.block_on(async {
+            // Calls that were cut off still write down that they ended, and end their processes.
+            let settled = async {
+                while session.run.open_calls() > 0 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            // What is still open then is left to the end of this process.
+            let _ = tokio::time::timeout(SETTLE, settled).await;
+            self.kernel.finish(&session.run, end).await
+        });
         let closed = self.store.close();
         // A guest may have left a thread in a file operation that never ends, such as opening a pipe.
         self.runtime.shutdown_background();
@@ -482,6 +508,22 @@ impl Host {
         ended?;
         Ok(closed?)
     }
+}
+
+/// A folder that holds nothing and in which nothing can be made, so that no program leaves there what another
+/// one would read, such as a `.git`.
+fn keep_empty(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |mode| std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode));
+    std::fs::create_dir_all(folder)?;
+    mode(0o500)?;
+    if std::fs::read_dir(folder)?.next().is_some() {
+        mode(0o700)?;
+        std::fs::remove_dir_all(folder)?;
+        std::fs::create_dir(folder)?;
+        mode(0o500)?;
+    }
+    Ok(())
 }
 
 /// Waits until somebody asks this process to end.
@@ -542,4 +584,18 @@ pub fn compiler() -> Result<PathBuf, CommandError> {
         CommandError::new(Code::HostFailed, format!("this program cannot find itself: {error}"))
     })?;
     Ok(own.with_file_name("loong-compile"))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_was_left_in_the_empty_folder_is_removed() {
+        let folder = std::env::temp_dir().join(format!("loong-empty-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join(".git/hooks")).unwrap();
+        super::keep_empty(&folder).unwrap();
+        super::keep_empty(&folder).unwrap();
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+        assert!(std::fs::metadata(&folder).unwrap().permissions().readonly());
+        std::fs::remove_dir(&folder).unwrap();
+    }
 }
