@@ -388,7 +388,7 @@ async fn a_run_knows_which_of_its_calls_are_still_open() {
     let call = tokio::time::timeout(Duration::from_millis(20), async {
         let open = async {
             while run.open_calls() == 0 {
-                tokio::task::yield_now().await
+                tokio::task::yield_now().await;
             }
         };
         tokio::join!(call, open)
