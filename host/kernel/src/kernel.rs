@@ -309,6 +309,7 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
             call: id,
             operation: operation.name.clone(),
             begun,
+            deadline,
             ended: false,
         };
         let job =
@@ -401,13 +402,14 @@ impl<L: Ledger, E: Executor> Road<E> for Kernel<L, E> {
 }
 
 /// A call that was decided and is not yet written down as ended. When its future is dropped, because the
-/// caller's own time is up, the end is still written down.
+/// caller's own time is up or the run was interrupted, the end is still written down.
 struct Open<'a, L: Ledger, E: Executor> {
     kernel: &'a Kernel<L, E>,
     run: &'a Run,
     call: String,
     operation: OperationName,
     begun: Instant,
+    deadline: Instant,
     ended: bool,
 }
 
@@ -427,7 +429,9 @@ impl<L: Ledger, E: Executor> Drop for Open<'_, L, E> {
     fn drop(&mut self) {
         if !self.ended {
             let duration_us = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-            let event = self.event(Some(Code::Deadline), Usage { duration_us, ..Usage::default() });
+            let late = Instant::now() >= self.deadline;
+            let code = if late { Code::Deadline } else { Code::Interrupted };
+            let event = self.event(Some(code), Usage { duration_us, ..Usage::default() });
             // A failed append is remembered by the ledger and refuses the next call.
             let _ = self.kernel.ledger.append_now(event);
         }

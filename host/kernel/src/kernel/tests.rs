@@ -268,7 +268,7 @@ async fn a_call_whose_caller_has_gone_is_still_recorded_as_ended() {
     let bench = Bench::new(None).await;
     let call = bench.call("a.look", "sleep long");
     assert!(tokio::time::timeout(Duration::from_millis(20), call).await.is_err());
-    assert_eq!(bench.trail().last().unwrap(), "Queued end core:a/a@1.0.0#look deadline");
+    assert_eq!(bench.trail().last().unwrap(), "Queued end core:a/a@1.0.0#look interrupted");
 }
 
 #[tokio::test]
