@@ -9,6 +9,7 @@
     (func (export "bogus") (result i32) (call $pair (i32.const 16) (i32.const 0x7fffffff)))
     (func (export "wrapped") (result i32) (call $pair (i32.const 0xfffffff0) (i32.const 0x20)))
     (func (export "large") (result i32) (call $pair (i32.const 16) (i32.const 10000000)))
+    (func (export "many") (param i32) (result i32) (call $pair (i32.const 16) (local.get 0)))
     (func (export "outside") (result i32) (i32.const 0xfffffff0))
     (func (export "misaligned") (result i32) (i32.const 3))
     (func (export "binary") (result i32)
@@ -18,6 +19,7 @@
     (func (export "no-case") (result i32) (call $pair (i32.const 9) (i32.const 0))))
   (core instance $i (instantiate $m))
   (func $list (result (list u64)) (canon lift (core func $i "bogus") (memory (core memory $i "memory"))))
+  (func $list-many (param "length" u32) (result (list u32)) (canon lift (core func $i "many") (memory (core memory $i "memory"))))
   (func $list-wrapped (result (list u8)) (canon lift (core func $i "wrapped") (memory (core memory $i "memory"))))
   (func $list-large (result (list u8)) (canon lift (core func $i "large") (memory (core memory $i "memory"))))
   (func $string (result string) (canon lift (core func $i "bogus") (memory (core memory $i "memory"))))
@@ -30,6 +32,7 @@
   (func $no-case (result (option u32)) (canon lift (core func $i "no-case") (memory (core memory $i "memory"))))
   (instance $api
     (export "list" (func $list))
+    (export "list-many" (func $list-many))
     (export "list-wrapped" (func $list-wrapped))
     (export "list-large" (func $list-large))
     (export "string" (func $string))

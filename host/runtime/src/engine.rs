@@ -16,7 +16,7 @@ const EPOCH: Duration = Duration::from_millis(5);
 /// Calls that start from outside at once in one process; further ones wait.
 pub const CALLS_MAX: usize = 32;
 /// Instances in one process: every call with its nested calls. What goes beyond is refused.
-const INSTANCES_MAX: u32 = 256;
+pub(crate) const INSTANCES_MAX: u32 = 256;
 /// Linear memories and tables in one component.
 const MEMORIES_PER_COMPONENT_MAX: u32 = 64;
 /// Largest linear memory that any tier allows, in bytes.

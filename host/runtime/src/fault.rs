@@ -43,7 +43,7 @@ pub(crate) fn of(error: &wasmtime::Error, limits: &Limits) -> Option<Fault> {
     if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
         return Some(Fault::Limit {
             limit: LimitName::ConcurrentCalls,
-            maximum: crate::engine::CALLS_MAX as u64,
+            maximum: u64::from(crate::engine::INSTANCES_MAX),
             used: None,
         });
     }

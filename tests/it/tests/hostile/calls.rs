@@ -5,7 +5,7 @@ use serde_json::json;
 use loong_kernel::Outcome;
 use loong_manifest::Tier;
 
-use super::harness::{World, check, guest};
+use super::harness::{Ended, World, check, guest};
 
 #[test]
 fn calls_back() {
@@ -44,6 +44,23 @@ fn calls_back_with_rights_that_its_caller_has_not() {
 }
 
 #[test]
+fn exits_early_in_a_typed_call_is_the_fault_of_the_callee() {
+    let world = World::new();
+    let tools = json!({ "operations": ["good:math/api#add"] });
+    world.load(guest("good_sums").official().asks("tools", tools.clone()));
+    assert_eq!(world.call("core:good-sums.sum", json!({ "a": 1, "b": 2, "c": 3 })).said(), "6");
+    // Now two offer it, so nobody knows which is meant.
+    world.load(guest("exits_early").official());
+    let ambiguous = "operation_unknown: no active plugin offers `good:math/api@0.1.0#add`";
+    assert_eq!(world.call("core:good-sums.sum", json!({ "a": 1, "b": 2, "c": 3 })).said(), ambiguous);
+    world.load(guest("passes_tools").official().asks("tools", tools));
+    let arguments = json!({ "operation": "exits-early.add", "arguments-json": "{\"a\":1,\"b\":2}" });
+    let said = world.call("core:passes-tools.tools-call", arguments).said();
+    let words = "the plugin failed: it exited with status 0 instead of returning";
+    assert_eq!(said, format!(r#"{{"err":{{"failed":{{"code":"plugin-failed","message":"{words}"}}}}}}"#));
+}
+
+#[test]
 fn call_storm() {
     let world = World::of(
         guest("call_storm")
@@ -60,6 +77,38 @@ fn call_storm() {
 }
 
 #[test]
+fn calls_that_need_more_places_than_the_pool_has() {
+    // Each holds 13 instances at its deepest: 32 at once are more than the 256 places of the pool.
+    let world =
+        World::of(guest("nests").official().asks("tools", json!({ "operations": ["hostile:nest/*"] })));
+    let ended = world.together(vec![("core:nests.go", json!({ "depth": 12 })); 32]);
+    let full = "limit_exceeded: the plugin exceeded its limit of 256 concurrent_calls";
+    let (well, badly): (Vec<_>, Vec<_>) = ended.iter().map(Ended::said).partition(|said| said == "null");
+    assert!(badly.iter().all(|said| said == full), "{badly:?}");
+    assert!(well.len() > 2 && badly.len() > 2, "{} ended well", well.len());
+    // All places are free again: as many as there are, at once.
+    let ended = world.together(vec![("core:nests.go", json!({ "depth": 12 })); 19]);
+    assert!(ended.iter().all(|ended| ended.said() == "null"), "{ended:?}");
+}
+
+#[test]
+fn an_unverified_component_borrows_no_authority() {
+    let world = World::new();
+    let process = json!({ "commands": [{ "command": "true" }] });
+    world.load(guest("passes_process").official().asks("process", process));
+    let tools = json!({ "operations": ["passes:process/*", "good:math/*"] });
+    world.load(guest("passes_tools").claims("core").asks("tools", tools));
+    let call = |operation: &str, arguments: &str| {
+        let arguments = json!({ "operation": operation, "arguments-json": arguments });
+        world.call("core:passes-tools.tools-call", arguments).said()
+    };
+    let request = r#"{"request":{"command":"true","arguments":[]}}"#;
+    let said = call("passes-process.process-run", request);
+    assert!(said.contains("forbidden by default.cedar:unverified-reaches-pure-operations"), "{said}");
+    assert_eq!(call("good-adds.add", r#"{"a":1,"b":2}"#), r#"{"ok":"3"}"#);
+}
+
+#[test]
 fn forged_caller() {
     let world = World::new();
     let tools = json!({ "operations": ["good:math/*"] });
@@ -71,14 +120,12 @@ fn forged_caller() {
     // What the arguments say of the caller is refused, as is everything that the function has no parameter for.
     for member in ["caller", "_loong", "token", "run", "depth"] {
         let forged = forge(&format!(r#"{{"a":1,"b":2,"{member}":"core:git"}}"#));
-        println!("{forged}");
         assert!(forged.contains(r#""invalid""#) && forged.contains(member), "{forged}");
     }
     assert_eq!(forge(r#"{"a":1,"b":2}"#), r#"{"ok":"3"}"#);
     let ended =
         world.call("core:good-adds.add", json!({ "a": 1, "b": 2, "_loong": { "caller": "core:git" } }));
-    println!("{}", ended.said());
-    assert!(ended.said().starts_with("arguments_invalid: "), "{}", ended.said());
+    assert_eq!(ended.said(), "arguments_invalid: `_loong` is not a member of the arguments (a, b)");
     // The log has the real one.
     let callers: Vec<String> = world.calls_of("core:good-adds").into_iter().map(|call| call.caller).collect();
     assert_eq!(callers.iter().filter(|caller| *caller == "acme:passes-tools").count(), 6, "{callers:?}");
@@ -104,6 +151,5 @@ fn other_types_than_were_agreed_are_a_fault() {
     let world = World::new();
     world.load(guest("wants_other_types").official().asks("tools", json!({ "operations": ["good:math/*"] })));
     let ended = world.call("core:wants-other-types.go", json!({}));
-    println!("{}", ended.said());
-    assert!(ended.result.is_err());
+    assert_eq!(ended.said(), "trap: the plugin ended with a trap: expected 2 argument(s), got 1");
 }

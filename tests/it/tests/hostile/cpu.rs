@@ -75,7 +75,11 @@ fn many_runaways_share_the_machine_with_a_neighbour() {
     println!("16 runaways; beside them {answers} answers, the slowest {longest:?}");
     for ended in &ended {
         assert_eq!(ended.said(), LATE);
-        assert!(ended.elapsed.as_millis() <= 400, "{:?}", ended.elapsed);
+    }
+    // What the log says: before a call is decided, and after it ended, it waits for its turn like all the others.
+    for call in world.calls_of("core:tool-loops-forever") {
+        let duration_us = call.ended[0].1.duration_us;
+        assert!(duration_us <= 400_000, "one ended after {duration_us} µs");
     }
     assert!(answers >= 10, "the neighbour answered {answers} times");
 }

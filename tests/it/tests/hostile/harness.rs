@@ -457,10 +457,10 @@ impl World {
         let mut calls: Vec<Recorded> = Vec::new();
         for event in self.audit() {
             match event {
-                Event::Decision { call, caller, plugin: Some(id), outcome, code, depth, .. }
+                Event::Decision { call, caller, plugin: Some(id), outcome, depth, .. }
                     if id.to_string() == plugin =>
                 {
-                    calls.push(Recorded { call, caller, outcome, code, depth, ended: Vec::new() });
+                    calls.push(Recorded { call, caller, outcome, depth, ended: Vec::new() });
                 }
                 Event::CallFinished { call, code, usage, .. } => {
                     if let Some(recorded) = calls.iter_mut().find(|recorded| recorded.call == call) {
@@ -480,7 +480,6 @@ pub(crate) struct Recorded {
     pub(crate) call: String,
     pub(crate) caller: String,
     pub(crate) outcome: Outcome,
-    pub(crate) code: Option<Code>,
     pub(crate) depth: u32,
     /// Every record of its end; there must be one.
     pub(crate) ended: Vec<(Option<Code>, Usage)>,

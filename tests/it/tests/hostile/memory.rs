@@ -132,7 +132,14 @@ fn more_instances_than_any_pool_holds_are_refused_at_load() {
 #[test]
 fn every_sort_of_end_gives_its_places_in_the_pool_back() {
     let world = World::new();
-    let mut guests = vec!["unreachable", "memory_bomb_forty", "table_bomb", "deep_recursion", "resource_leak", "exits_early"];
+    let mut guests = vec![
+        "unreachable",
+        "memory_bomb_forty",
+        "table_bomb",
+        "deep_recursion",
+        "resource_leak",
+        "exits_early",
+    ];
     guests.iter().for_each(|name| world.load(guest(name).official().limit("memory_bytes_max", 64 << 20)));
     guests.retain(|name| *name != "exits_early");
     // The pool has 256 places for components, and 1024 for the instances in them.

@@ -2,6 +2,12 @@
 //! keeps answering, and is in the audit log. [`harness::check`] is all of that; the tests say which guest, and
 //! which fault.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    clippy::print_stdout,
+    reason = "tests read better with values in place; the times that were measured are worth reading"
+)]
+
 pub(crate) mod harness;
 
 mod calls;

@@ -98,12 +98,10 @@ fn floods_output() {
     let mut endless = request("yes", &[]);
     endless["deadline-ms"] = json!(100);
     assert_eq!(run(&world, &endless), r#"{"err":{"deadline":100}}"#);
-    // The most it may have copied back is less than the most it may print: a fault of its own, not of the host.
-    let ended = world.call(
-        "core:passes-process.process-run",
-        json!({ "request": request("head", &["-c", "100000000", "/dev/zero"]) }),
-    );
-    println!("{} {:?}", ended.said().chars().take(200).collect::<String>(), ended.elapsed);
+    // All that it may print is more than the host copies out of it as single values: a fault of its own.
+    flood["output-bytes-max"] = json!(null);
+    let expected = "limit_exceeded: the plugin exceeded its limit of 67108864 host_copy_bytes";
+    assert_eq!(run(&world, &flood), expected);
 }
 
 #[test]
@@ -121,21 +119,6 @@ fn escapes_folder() {
     };
     assert_eq!(run_in("/workspace"), workspace.canonicalize().unwrap().to_str().unwrap());
     assert_eq!(run_in("/workspace/inner"), workspace.canonicalize().unwrap().join("inner").to_str().unwrap());
-    for folder in [
-        "/workspace/..",
-        "/workspace/../..",
-        "/workspace/inner/../..",
-        "/workspace/link",
-        "/workspace//",
-        "/",
-        "..",
-        "workspace",
-        "/tmp",
-        "/workspacex",
-        "",
-    ] {
-        println!("{folder} → {}", run_in(folder));
-    }
     for folder in [
         "/workspace/..",
         "/workspace/../..",
@@ -210,14 +193,16 @@ fn a_program_sees_no_environment_but_its_own() {
 #[test]
 fn child_outlives() {
     let scripts = [
-        // It keeps the pipes open, so the call does not end before its deadline.
+        // It keeps the pipes open.
         ("sleep 62.25 &", "62.25"),
-        // It lets go of the pipes: the program ends at once and leaves it behind.
+        // It lets go of the pipes, so that nothing shows that it is there.
         ("sleep 62.5 >/dev/null 2>&1 </dev/null &", "62.5"),
     ];
     for (script, argument) in scripts {
         let world = world(json!([{ "command": "sh", "arguments": ["-c", script] }]), 400);
-        println!("{script} → {}", run(&world, &request("sh", &["-c", script])));
+        // Both end with the program that started them, and the call with it, long before its deadline.
+        let said = run(&world, &request("sh", &["-c", script]));
+        assert!(said.starts_with(r#"{"ok":{"status":{"exited":0}"#), "{script} → {said}");
         check_gone(argument);
     }
 }
@@ -232,7 +217,6 @@ fn a_component_of_the_community_gets_no_process() {
                 .asks("process", json!({ "commands": [{ "command": "true" }] })),
         )
         .unwrap_err();
-    println!("{refused:?}");
     assert_eq!(refused.0.as_str(), "tier_too_low");
 }
 

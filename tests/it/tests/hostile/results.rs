@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use loong_manifest::Tier;
+
 use super::harness::{World, check, check_command, guest};
 
 #[test]
@@ -36,6 +38,21 @@ fn giant_list_return() {
 }
 
 #[test]
+fn a_result_of_as_many_values_as_the_limits_allow_is_in_time() {
+    for (guest, id, length) in [
+        (guest("giant_returns").claims("local"), "local", 100_000),
+        (guest("giant_returns").signed(Tier::VerifiedCommunity), "acme", 400_000),
+    ] {
+        let world = World::of(guest.limit("deadline_ms", 300));
+        let operation = format!("{id}:giant-returns.list-many");
+        let (ended, answers, longest) = world.beside(|| world.call(&operation, json!({ "length": length })));
+        println!("{length} values in {:?}; {answers} answers, the slowest {longest:?}", ended.elapsed);
+        assert!(ended.elapsed.as_millis() <= 400, "{:?}", ended.elapsed);
+        assert_eq!(ended.result.unwrap().as_array().unwrap().len(), length);
+    }
+}
+
+#[test]
 fn giant_string_return() {
     let world = World::of(guest("giant_returns"));
     let outside = "trap: the plugin ended with a trap: string pointer/length out of bounds of memory";
@@ -63,7 +80,11 @@ fn results_that_are_no_values_of_their_type() {
         "string-binary",
         "trap: the plugin ended with a trap: invalid utf-8 sequence of 1 bytes from index 0",
     );
-    check_result(&world, "no-char", "trap: the plugin ended with a trap: converted integer out of range for `char`");
+    check_result(
+        &world,
+        "no-char",
+        "trap: the plugin ended with a trap: converted integer out of range for `char`",
+    );
     check_result(&world, "no-case", "trap: the plugin ended with a trap: discriminant 9 out of range [0..2)");
 }
 

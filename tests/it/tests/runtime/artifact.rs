@@ -145,19 +145,3 @@ fn a_key_of_the_wrong_length_is_replaced() {
     drop(open(&place, &key));
     assert_eq!(fs::read(&key).unwrap().len(), 32);
 }
-
-#[test]
-fn a_compiler_that_is_missing_is_named() {
-    // Not the host's `World`: its compiler exists.
-    let folder = tempfile::tempdir().unwrap();
-    let missing = folder.path().join("loong-compile");
-    let opened = loong_runtime::artifact::Artifacts::open(
-        &folder.path().join("artifacts"),
-        &folder.path().join("key"),
-        missing.clone(),
-        Duration::from_secs(1),
-        Box::new(|_| ()),
-    );
-    assert!(opened.is_ok(), "it is only needed when something is compiled");
-    assert!(!missing.exists());
-}

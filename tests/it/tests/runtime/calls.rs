@@ -37,12 +37,13 @@ fn an_operation_has_a_long_and_a_short_name() {
 fn arguments_that_do_not_fit_are_named() {
     let world = World::new();
     let said = |arguments| world.call("core:good-adds.add", arguments).said();
-    println!("{}\n{}\n{}", said(json!({ "a": 1 })), said(json!({ "a": 1, "b": "x" })), said(json!([1, 2])));
-    for arguments in
-        [json!({ "a": 1 }), json!({ "a": 1, "b": -1 }), json!({ "a": 1, "b": 2, "c": 3 }), json!([1, 2])]
-    {
-        assert!(said(arguments.clone()).starts_with("arguments_invalid: "), "{arguments}");
-    }
+    assert_eq!(said(json!({ "a": 1 })), "arguments_invalid: `b` is missing; it is u32");
+    let wrong = r#"arguments_invalid: at `/b`: expected u32, found "x""#;
+    assert_eq!(said(json!({ "a": 1, "b": "x" })), wrong);
+    let array = "arguments_invalid: expected an object with the arguments, found an array of 2";
+    assert_eq!(said(json!([1, 2])), array);
+    let unknown = "arguments_invalid: `c` is not a member of the arguments (a, b)";
+    assert_eq!(said(json!({ "a": 1, "b": 2, "c": 3 })), unknown);
     assert_eq!(said(json!({ "a": 1, "b": 2 })), "3");
 }
 
@@ -68,11 +69,18 @@ fn tools_are_called_by_name_with_errors_as_values() {
     assert_eq!(call("good-adds.add", r#"{"a":1,"b":2}"#), r#"{"ok":"3"}"#);
     assert_eq!(call("good:math/api@0.1.0#add", r#"{"a":1,"b":2}"#), r#"{"ok":"3"}"#);
     assert_eq!(call("nothing.here", "{}"), r#"{"err":{"not-found":"nothing.here"}}"#);
-    println!("{}", call("good-adds.add", r#"{"a":1}"#));
-    println!("{}", call("good-adds.add", "{"));
-    println!("{}", call("unreachable.go", "{}"));
+    let invalid =
+        |reason: &str| format!(r#"{{"err":{{"invalid":{{"field":"arguments-json","reason":"{reason}"}}}}}}"#);
+    assert_eq!(call("good-adds.add", r#"{"a":1}"#), invalid("`b` is missing; it is u32"));
+    assert_eq!(call("good-adds.add", "{"), invalid("line 1, column 1: EOF while parsing an object"));
+    let deep = invalid("line 1, column 33: nested deeper than 32 levels");
+    assert_eq!(call("good-adds.add", &"[".repeat(100_000)), deep);
+    let trap = call("unreachable.go", "{}");
+    assert!(
+        trap.starts_with(r#"{"err":{"failed":{"code":"trap","message":"the plugin ended with a trap:"#),
+        "{trap}"
+    );
     assert_eq!(call("tool-loops-forever.go", "{}"), r#"{"err":{"deadline":100}}"#);
-    println!("{}", call("good-adds.add", &"[".repeat(100_000)));
 
     let call = |operation: &str| json!({ "operation": operation, "arguments-json": "{\"a\":1,\"b\":2}" });
     let calls = json!({ "calls": [call("good-adds.add"), call("nothing.here"), call("good-adds.add")] });
@@ -80,14 +88,17 @@ fn tools_are_called_by_name_with_errors_as_values() {
     assert_eq!(batch, r#"[{"ok":"3"},{"err":{"not-found":"nothing.here"}},{"ok":"3"}]"#);
     let calls = json!({ "calls": vec![call("good-adds.add"); 66] });
     let batch = world.call("core:passes-tools.tools-batch", calls).result.unwrap();
-    println!("{}", batch[64]);
+    assert_eq!(
+        batch[64],
+        json!({ "err": { "limit": { "name": "batch-calls", "maximum": 64, "used": 65 } } })
+    );
     assert_eq!(batch[63], json!({ "ok": "3" }));
 
     let found =
         world.call("core:passes-tools.tools-search", json!({ "query": "add", "limit": 5 })).result.unwrap();
     assert_eq!(found["ok"].as_array().unwrap().len(), 1);
     assert_eq!(found["ok"][0]["operation"], "good:math/api@0.1.0#add");
-    println!("{found}");
+    assert!(found["ok"][0]["input-schema"].as_str().unwrap().contains("additionalProperties"), "{found}");
 }
 
 #[test]
@@ -100,7 +111,6 @@ fn a_change_needs_approval_when_a_component_asks_for_it() {
         "core:passes-tools.tools-call",
         json!({ "operation": "unreachable.go", "arguments-json": "{}" }),
     );
-    println!("{}", ended.said());
     assert_eq!(ended.result.unwrap_err().code(), Code::ApprovalRequired);
 }
 
@@ -111,8 +121,8 @@ fn other_namespaces_are_closed() {
     world.load(guest("passes_tools").official().asks("tools", json!({ "operations": ["hostile:guest/*"] })));
     let arguments = json!({ "operation": "unreachable.go", "arguments-json": "{}" });
     let said = world.call("core:passes-tools.tools-call", arguments).said();
-    println!("{said}");
-    assert!(said.contains("policy-denied"), "{said}");
+    let closed = "forbidden by default.cedar:namespaces-are-closed";
+    assert!(said.contains(closed) && said.contains("policy-denied"), "{said}");
 }
 
 #[test]

@@ -36,7 +36,6 @@ fn config_gives_the_keys_that_the_manifest_names() {
     let get = |key: &str| world.call("core:passes-log-config-kv.config-get", json!({ "key": key })).said();
     assert_eq!(get("a.key"), r#"{"ok":"value"}"#);
     assert_eq!(get("b.key"), r#"{"ok":null}"#);
-    println!("{}", get("other"));
     assert!(get("other").starts_with(r#"{"err":{"denied":"#), "{}", get("other"));
     assert!(get("").starts_with(r#"{"err":{"denied":"#), "{}", get(""));
 }

@@ -9,7 +9,6 @@ use crate::hostile::harness::{Guest, World, component, guest};
 /// The code with which a guest is refused.
 fn refused(guest: Guest) -> String {
     let refused = World::new().try_load(guest).unwrap_err();
-    println!("{}: {}", refused.0, refused.1);
     refused.0.to_string()
 }
 
@@ -84,7 +83,6 @@ fn an_import_that_no_active_plugin_offers_is_a_fault_of_the_call() {
     let tools = json!({ "operations": ["acme:weather/*"] });
     let world = World::of(importer("acme:weather/api@1.0.0").official().asks("tools", tools));
     let ended = world.call("core:imports.go", json!({}));
-    println!("{}", ended.said());
     assert_eq!(ended.said(), "operation_unknown: no active plugin offers `acme:weather/api@1.0.0#use-it`");
     let catalog = world.kernel.catalog();
     let imports = catalog.plugin(&"core:imports".parse().unwrap()).unwrap().plugin.imports().to_vec();
