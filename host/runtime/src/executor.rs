@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Instant;
 
-use loong_kernel::{Executor, Fault, Finished, Job, KvSpace, Usage};
-use loong_manifest::{LimitName, Meter};
+use loong_kernel::{Executor, Fault, Finished, Job, KvSpace, Offered, Usage};
+use loong_manifest::{Access, LimitName, Meter, Risk};
 use loong_policy::Admitted;
 use tokio::sync::Semaphore;
 use wasmtime::Store;
@@ -113,7 +113,10 @@ impl Runtime {
         let (arguments, command_line, typed) = arguments(export, job.arguments)?;
 
         let limiter = Limiter::new(limits, Arc::clone(&self.budget), Arc::clone(&probe.memory_peak_bytes));
-        let guest = Guest::new(limiter, job.nested, self.services.clone(), probe, command_line)?;
+        // What says that it only reads gets no way to write: its risk was decided by, so it is held to it.
+        let reads = |offered: &Offered| offered.name == job.operation && offered.risk == Risk::Read;
+        let access_max = if active.operations.iter().any(reads) { Access::Read } else { Access::Write };
+        let guest = Guest::new(limiter, job.nested, self.services.clone(), probe, command_line, access_max)?;
         let mut store = Store::new(plugin.pre.engine(), guest);
         store.limiter(|guest| &mut guest.limiter);
         store.set_hostcall_fuel(usize::try_from(limits.host_copy_bytes_max).unwrap_or(usize::MAX));

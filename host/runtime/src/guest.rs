@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use loong_kernel::{Fault, KvSpace, Nested};
-use loong_manifest::{LimitName, Limits};
-use loong_policy::Grants;
+use loong_manifest::{Access, LimitName, Limits};
+use loong_policy::FolderGrant;
 use tokio::io::AsyncWrite;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
@@ -80,9 +80,14 @@ impl Guest {
         services: Services,
         probe: &Probe,
         command_line: CommandLine,
+        access_max: Access,
     ) -> Result<Self, Fault> {
         let plugin = Arc::clone(nested.plugin());
-        let wasi = wasi(&plugin.id, &plugin.grants, &plugin.limits, &services, probe, command_line)?;
+        let mut wasi = wasi(&plugin.id, &plugin.limits, &services, probe, command_line);
+        for folder in &plugin.grants.folders {
+            preopen(&mut wasi, folder, access_max)?;
+        }
+        let wasi = wasi.build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(plugin.limits.resources_max as usize);
         Ok(Self { limiter, nested, services, spent: Spent::default(), wasi, table })
@@ -95,16 +100,15 @@ impl WasiView for Guest {
     }
 }
 
-/// WASI 0.2 with what was granted: an empty environment, no network, the granted folders and nothing else
-/// of the file system, captured and bounded output.
+/// WASI 0.2 without any authority: an empty environment, no network, nothing of the file system, captured and
+/// bounded output.
 fn wasi(
     plugin: &loong_manifest::PluginId,
-    grants: &Grants,
     limits: &Limits,
     services: &Services,
     probe: &Probe,
     command_line: CommandLine,
-) -> Result<WasiCtx, Fault> {
+) -> WasiCtxBuilder {
     let output = |channel| Output {
         plugin: plugin.clone(),
         channel,
@@ -130,18 +134,18 @@ fn wasi(
         .max_random_size(limits.random_bytes_max)
         .allow_tcp(false)
         .allow_udp(false);
-    for folder in &grants.folders {
-        let permissions = match folder.access {
-            loong_manifest::Access::Read => FsPerms::ReadOnly,
-            loong_manifest::Access::Write => FsPerms::ReadWrite,
-        };
-        builder.preopened_dir(&folder.host, format!("/{}", folder.name), permissions).map_err(|error| {
-            Fault::Host {
-                problem: format!("the folder `{}` cannot be opened: {error}", folder.host.display()),
-            }
-        })?;
-    }
-    Ok(builder.build())
+    builder
+}
+
+/// Opens a granted folder to the guest, for at most what the operation says that it does.
+fn preopen(wasi: &mut WasiCtxBuilder, folder: &FolderGrant, access_max: Access) -> Result<(), Fault> {
+    let permissions = match folder.access.min(access_max) {
+        Access::Read => FsPerms::ReadOnly,
+        Access::Write => FsPerms::ReadWrite,
+    };
+    wasi.preopened_dir(&folder.host, format!("/{}", folder.name), permissions).map(|_| ()).map_err(|error| {
+        Fault::Host { problem: format!("the folder `{}` cannot be opened: {error}", folder.host.display()) }
+    })
 }
 
 /// Standard output or error of a guest: handed to whoever watches, counted, and cut off by a limit.

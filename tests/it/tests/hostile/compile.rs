@@ -117,7 +117,7 @@ fn what_does_not_compile_is_remembered() {
 #[test]
 fn compile_bomb() {
     // Within the 8 MiB of an unverified component; it compiles for much longer than it may.
-    let bytes = large(1000, 3000);
+    let bytes = large(250, 3000);
     assert!(bytes.len() < 8 << 20);
     let folder = tempfile::tempdir().unwrap();
     let world =
