@@ -24,6 +24,14 @@ use crate::engine::GENERATION;
 /// Largest artifact, in bytes: about three times the largest component that any tier allows.
 const ARTIFACT_BYTES_MAX: u64 = 512 << 20;
 
+/// Most of what the compiler says that is read, in bytes.
+const COMPILER_TEXT_BYTES_MAX: u64 = 64 << 10;
+
+/// Says that a component took too long or too much to compile. A busy machine can be why, so it is believed
+/// for a while only.
+const LIMITED: &str = "limited";
+const LIMITED_FOR: Duration = Duration::from_secs(60 * 60);
+
 /// Why there is no artifact.
 #[derive(Debug, thiserror::Error)]
 pub enum ArtifactError {
@@ -140,6 +148,9 @@ impl Artifacts {
                 if let ArtifactError::Compile { problem } = &error {
                     write_private(&folder, "failed", problem.as_bytes())?;
                 }
+                if let ArtifactError::Limit { .. } = &error {
+                    write_private(&folder, LIMITED, b"")?;
+                }
                 return Err(error);
             }
         };
@@ -180,10 +191,19 @@ impl Artifacts {
                 let problem = fs::read_to_string(&path).map_err(|error| cache(&path, &error))?;
                 return Err(ArtifactError::Compile { problem: crate::fault::said(&problem) });
             }
-            if !name.ends_with(".cwasm") {
+            if name == LIMITED {
+                let written = entry.metadata().and_then(|metadata| metadata.modified());
+                let age = written.map_err(|error| cache(&path, &error))?.elapsed().unwrap_or_default();
+                if age < LIMITED_FOR {
+                    return Err(ArtifactError::Limit { seconds: self.deadline.as_secs() });
+                }
+            }
+            if !(name.ends_with(".cwasm") || name == LIMITED) {
                 continue;
             }
-            if let Some(Ok(component)) = self.checked(engine, &path, meter, digest)? {
+            if name != LIMITED
+                && let Some(Ok(component)) = self.checked(engine, &path, meter, digest)?
+            {
                 return Ok(Some(component));
             }
             fs::remove_file(&path).map_err(|error| cache(&path, &error))?;
@@ -229,7 +249,7 @@ impl Artifacts {
             .kill_on_drop(true)
             .spawn()
             .map_err(failed)?;
-        let (Some(mut input), Some(output), Some(mut errors)) =
+        let (Some(mut input), Some(output), Some(errors)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
             return Err(failed(std::io::Error::other("no standard streams")));
@@ -238,6 +258,7 @@ impl Artifacts {
             let mut artifact = Vec::new();
             let mut problem = String::new();
             let mut output = output.take(ARTIFACT_BYTES_MAX);
+            let mut errors = errors.take(COMPILER_TEXT_BYTES_MAX);
             let (written, read, said) = tokio::join!(
                 async move {
                     let written = input.write_all(bytes).await;

@@ -528,7 +528,6 @@ fn check_call(
     );
     assert_eq!(ended.said(), expected);
     assert!(ended.elapsed <= deadline + LATE_MAX, "{plugin} ended after {:?} of {deadline:?}", ended.elapsed);
-    assert!(longest <= LATE_MAX, "an answer of the neighbour took {longest:?}");
     // It is asked about every two milliseconds; a tenth of that on a machine that has other things to do.
     let least = u64::try_from(ended.elapsed.as_millis() / 20).unwrap();
     assert!(answers >= least, "the neighbour answered {answers} times in {:?}", ended.elapsed);
