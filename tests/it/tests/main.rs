@@ -1,8 +1,8 @@
 //! The integration tests. One binary: every file here is a module of it.
 //!
 //! `audit` tampers with the log, `case` runs the folders of `tests/cases`, `contract` compares `wit/` with what was
-//! released, `hostile` and `runtime` call guests in this process, `readme` runs what the README promises, `tidy`
-//! reads the tree itself. A test that needs more than the words of a case uses `loong_it::sandbox::Sandbox`.
+//! released, `hostile` and `runtime` call guests in this process, `readme` runs what the README promises, `tidy` reads
+//! the tree itself. A test that needs more than the words of a case uses `loong_it::sandbox::Sandbox`.
 
 #![allow(
     clippy::unwrap_used,

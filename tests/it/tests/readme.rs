@@ -29,6 +29,26 @@ fn examples_are_run_by_a_case() {
     }
 }
 
+/// The README shows the beginning of a review that a case expects.
+#[test]
+fn the_review_it_shows_is_a_true_one() {
+    let golden =
+        fs::read_to_string(root().join("tests/cases/reviews_a_small_repository/expected.txt")).unwrap();
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let shown = readme
+        .split("```text\n")
+        .nth(1)
+        .and_then(|rest| rest.split("\n[…").next())
+        .expect("a review in a block of text");
+    for line in shown.lines() {
+        let beginning = line.split(" […").next().unwrap_or_default();
+        assert!(
+            golden.lines().any(|line| line.starts_with(beginning)),
+            "no case prints what the README shows: {line}"
+        );
+    }
+}
+
 /// The first command of the README, in the folder that the tests build into and with settings of its own.
 #[test]
 fn start_reviews_a_repository() {

@@ -46,9 +46,9 @@ const PACKAGES_MAX: usize = 450;
 /// Lines of the README of a folder: one screen.
 const README_LINES_MAX: usize = 60;
 
-/// Hosts that settings, scripts and data may name in addresses. A build fetches from crates.io only.
-const HOSTS: &[&str] =
-    &["example.com", "example.org", "github.com", "json-schema.org", "rustup.rs", "www.apache.org"];
+/// Hosts that settings, scripts and data may name in addresses, besides those that RFC 2606 keeps for examples. A
+/// build fetches from crates.io only.
+const HOSTS: &[&str] = &["github.com", "json-schema.org", "rustup.rs", "www.apache.org"];
 
 /// All files under version control.
 fn tracked() -> Vec<String> {
@@ -403,11 +403,11 @@ fn nothing_names_the_machine_it_was_written_on() {
             continue;
         }
         for found in address.captures_iter(&text) {
-            assert!(
-                HOSTS.contains(&&found[1]),
-                "{name} names the host {}: nothing is fetched from there; if it only says where a fact comes from, add it to HOSTS",
-                &found[1]
-            );
+            let host = &found[1];
+            let reserved = host.ends_with(".example") || host.starts_with("example.");
+            let message =
+                "nothing is fetched from there; if it only says where a fact comes from, add it to HOSTS";
+            assert!(reserved || HOSTS.contains(&host), "{name} names the host {host}: {message}");
         }
     }
 }
