@@ -6,6 +6,7 @@ seen() { # seen N: waits until the ends of N runs are seen
         sleep 0.1
     done
 }
+touch seen.txt
 loong audit recent --follow --limit 1 "$@" > seen.txt &
 follower=$!
 seen 1
