@@ -1,7 +1,7 @@
 //! Measures the road of a call. Every figure is a ratio to a limit that is measured interleaved in the same
 //! process and the same minute: the median and the minimum of both, never an absolute goal.
 //!
-//! `loong-bench [--json]` prints the table; `loong-bench --minimal FILE` is the smallest program that makes one
+//! `loong-bench [--json] [tool-text.wasm]` prints the table; `loong-bench --minimal FILE` is the smallest program that makes one
 //! call of a compiled component, to compare the start of `loong tools call` with.
 
 #![expect(clippy::print_stdout, reason = "a program whose answer is a table")]
@@ -48,7 +48,8 @@ fn main() {
         println!("{}", raw::minimal(Path::new(file)));
         return;
     }
-    let rows = measure();
+    let component = arguments.iter().find(|argument| argument.ends_with(".wasm"));
+    let rows = measure(component.map(Path::new));
     if arguments.iter().any(|argument| argument == "--json") {
         println!(
             "{}",
@@ -105,7 +106,8 @@ impl Host {
         let kernel = Kernel::new(policy, store.clone(), executor, Box::new(clock));
         let key = SigningKey::generate().unwrap();
         let expires = UtcTime::from_unix_s(4_000_000_000);
-        let root = TrustRoot::local(&key.public(), "bench", &["bench"], Tier::Official, expires).unwrap();
+        let root =
+            TrustRoot::local(&key.public(), "bench", &["bench", "core"], Tier::Official, expires).unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         Self { kernel, store, runtime, key, root, folder }
@@ -142,7 +144,7 @@ impl Host {
     }
 }
 
-fn measure() -> Vec<Row> {
+fn measure(real: Option<&Path>) -> Vec<Row> {
     let host = Host::new();
     let echo = host.component("echo", ECHO, "bench:echo/echo@1.0.0#echo", "bench:none/*");
     let pack = host.component("pack", PACK, "bench:pack/pack@1.0.0#pass", "bench:echo/*");
@@ -152,6 +154,9 @@ fn measure() -> Vec<Row> {
     let text = "x".repeat(1024);
 
     let mut rows = calls(&host, &artifact, &text);
+    if let Some(real) = real {
+        rows.insert(0, real_component(&host, real, &text));
+    }
     rows.push(append(&host));
     rows.extend(json_to_values(&host, &artifact, &text));
     let compiled = host.folder.path().join("echo.cwasm");
@@ -210,11 +215,11 @@ fn calls(host: &Host, artifact: &[u8], text: &str) -> Vec<Row> {
     let [bare, typed, nested, json] = samples;
     vec![
         compare(
-            "governed call, typed, 1 KB",
+            "governed call, typed, 1 KB, smallest guest",
             "bare engine, fresh pooled instance, same call",
             &typed,
             &bare,
-            Some(1.5),
+            None,
         ),
         compare(
             "governed call, JSON in and out, 1 KB",
@@ -231,6 +236,50 @@ fn calls(host: &Host, artifact: &[u8], text: &str) -> Vec<Row> {
             None,
         ),
     ]
+}
+
+/// A governed call of a component as authors make them, in Rust, against the same component in the bare engine.
+fn real_component(host: &Host, path: &Path, text: &str) -> Row {
+    let bytes = std::fs::read(path).unwrap();
+    let signed = host.folder.path().join("real.wasm");
+    let bundle =
+        loong_trust::sign(&host.key, &Candidate::read(bytes.clone(), None, "real").unwrap()).unwrap();
+    std::fs::write(&signed, &bytes).unwrap();
+    std::fs::write(signed.with_extension("wasm.sigstore.json"), bundle).unwrap();
+    host.load(&signed);
+    let engines = loong_runtime::engine::Engines::default();
+    let artifact = raw::compile(&beside("loong-compile"), &bytes);
+    let (interface, function) = ("core:text/text@0.1.0", "count");
+    let bare = raw::Function::new(engines.get(Meter::Epoch).unwrap(), &artifact, interface, function);
+    let (mut governed, mut raw) = (Samples::new(), Samples::new());
+    for round in 0..ROUNDS {
+        for _ in 0..BATCH {
+            let begun = Instant::now();
+            let said = bare.call(&[Val::String(text.to_owned())]);
+            raw.add(begun.elapsed());
+            assert_eq!(said.len(), 1);
+        }
+        host.runtime.block_on(async {
+            let id = RunId::from_random([u8::try_from(round).unwrap(); 16]);
+            let (run, token) = host.kernel.start(id, "bench".into()).await.unwrap();
+            for _ in 0..BATCH {
+                let call: Call<Runtime> = Call {
+                    run: Arc::clone(&run),
+                    caller: Caller::Person,
+                    token: token.clone(),
+                    operation: format!("{interface}#{function}"),
+                    arguments: Arguments::Values(vec![Val::String(text.to_owned())]),
+                    deadline: None,
+                    depth: 0,
+                };
+                let begun = Instant::now();
+                Arc::clone(&host.kernel).call(call).await.unwrap();
+                governed.add(begun.elapsed());
+            }
+        });
+    }
+    let what = "governed call of tool-text count, 1 KB";
+    compare(what, "bare engine, fresh pooled instance, same call", &governed, &raw, Some(1.5))
 }
 
 /// Handing an event to the audit log against inserting the same row into SQLite without waiting for the disk.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use loong_manifest::Meter;
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker, types};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker, Val, types};
 use wasmtime::{Engine, Store};
 
 /// Compiles a component in the child, as the host does.
@@ -62,6 +62,33 @@ impl Raw {
             panic!("not a function")
         };
         function.params().next().unwrap().1
+    }
+}
+
+/// One function of any component, called with values as the host calls it.
+pub struct Function {
+    pre: InstancePre<()>,
+    index: ComponentExportIndex,
+}
+
+impl Function {
+    pub fn new(engine: &Engine, artifact: &[u8], interface: &str, function: &str) -> Self {
+        // SAFETY: the artifact was made by `compile` above, in this run.
+        let component = unsafe { Component::deserialize(engine, artifact) }.unwrap();
+        let outer = component.get_export_index(None, interface).unwrap();
+        let index = component.get_export_index(Some(&outer), function).unwrap();
+        Self { pre: Linker::new(engine).instantiate_pre(&component).unwrap(), index }
+    }
+
+    /// One call in a fresh instance.
+    pub fn call(&self, arguments: &[Val]) -> Vec<Val> {
+        let mut store = Store::new(self.pre.engine(), ());
+        store.set_epoch_deadline(u64::MAX / 2);
+        let instance = self.pre.instantiate(&mut store).unwrap();
+        let mut results = vec![Val::Bool(false)];
+        let function = instance.get_func(&mut store, self.index).unwrap();
+        function.call(&mut store, arguments, &mut results).unwrap();
+        results
     }
 }
 
