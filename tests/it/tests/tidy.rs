@@ -335,6 +335,14 @@ fn every_case_says_what_it_is_for_and_what_it_expects() {
 }
 
 #[test]
+fn no_file_of_a_case_is_ignored() {
+    let mut git = Command::new("git");
+    git.current_dir(root()).args(["ls-files", "--others", "--ignored", "--exclude-standard", "tests/cases"]);
+    let ignored = String::from_utf8(succeed(&mut git)).unwrap();
+    assert!(ignored.is_empty(), "these are not in a clone, let `cmd` make them:\n{ignored}");
+}
+
+#[test]
 fn every_folder_has_a_readme_of_one_screen() {
     let tracked = tracked();
     let folders: BTreeSet<&str> =
