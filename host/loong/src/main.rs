@@ -4,6 +4,7 @@
 
 mod commands;
 mod error;
+mod grant;
 mod host;
 mod locate;
 mod places;

@@ -10,7 +10,8 @@ use loong_runtime::Plugin;
 use serde_json::json;
 
 use crate::error::CommandError;
-use crate::host::{self, Host, LoadArgs, Session};
+use crate::grant::LoadArgs;
+use crate::host::{self, Host, Session};
 use crate::places::Places;
 use crate::settings::Settings;
 use crate::ui::Ui;

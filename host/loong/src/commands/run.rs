@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::error::CommandError;
-use crate::host::{Host, LoadArgs, Session};
+use crate::grant::LoadArgs;
+use crate::host::{Host, Session};
 use crate::locate::{self, PluginPath};
 use crate::places::Places;
 use crate::ui::Ui;

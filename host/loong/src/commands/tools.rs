@@ -7,7 +7,8 @@ use loong_runtime::{Arguments, Output};
 use serde_json::{Value, json};
 
 use crate::error::CommandError;
-use crate::host::{Host, LoadArgs, Session};
+use crate::grant::LoadArgs;
+use crate::host::{Host, Session};
 use crate::locate;
 use crate::places::Places;
 use crate::ui::Ui;

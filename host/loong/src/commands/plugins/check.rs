@@ -8,8 +8,8 @@ use serde_json::json;
 use super::check_list::{CheckList, Status};
 use super::{counted, weighing};
 use crate::error::CommandError;
+use crate::grant::GrantArgs;
 use crate::host;
-use crate::host::GrantArgs;
 use crate::places::Places;
 use crate::ui::Ui;
 

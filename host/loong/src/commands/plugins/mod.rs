@@ -16,7 +16,8 @@ use loong_policy::{Offer, PolicySet};
 use loong_trust::Verified;
 
 use crate::error::CommandError;
-use crate::host::{self, GrantArgs};
+use crate::grant::GrantArgs;
+use crate::host;
 use crate::places::Places;
 use crate::settings::Settings;
 use crate::ui::Ui;

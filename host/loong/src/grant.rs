@@ -1,0 +1,93 @@
+//! The options that decide which components are loaded and what they are offered.
+
+use std::path::PathBuf;
+
+use loong_manifest::{Access, Code, Tier};
+use loong_policy::{Offer, OfferedFolder};
+use loong_trust::Verified;
+
+use crate::error::CommandError;
+use crate::settings::Settings;
+
+/// Options of every command that loads components
+#[derive(clap::Args, Clone, Default)]
+pub struct LoadArgs {
+    #[command(flatten)]
+    pub grant: GrantArgs,
+    /// Look for other components in this folder too (may be repeated)
+    #[arg(long, value_name = "DIR")]
+    pub plugins: Vec<PathBuf>,
+    /// Load this component too, whatever its tier (may be repeated)
+    #[arg(long, value_name = "FILE")]
+    pub with: Vec<PathBuf>,
+}
+
+/// Options that decide what components are granted
+#[derive(clap::Args, Clone, Default)]
+pub struct GrantArgs {
+    /// Policies to decide by: `default`, `balanced`, `strict`, `ci`, or a folder of .cedar files
+    #[arg(long, value_name = "POLICY")]
+    pub policy: Option<String>,
+    /// The folder that components see as `/workspace`, else the current one; read-only without `--allow-write`
+    #[arg(long, value_name = "DIR")]
+    workspace: Option<PathBuf>,
+    /// Let components change files in the workspace, as far as policy lets them
+    #[arg(long)]
+    allow_write: bool,
+    /// Offer another folder, read-only; add `:rw` to let components change it (may be repeated)
+    #[arg(long, value_name = "NAME=DIR[:rw]")]
+    allow_dir: Vec<String>,
+    /// Say yes to a capability where policy leaves it to a person: log, config, kv, stream, process, tools
+    /// (may be repeated)
+    #[arg(long, value_name = "CAPABILITY")]
+    allow: Vec<String>,
+}
+
+impl GrantArgs {
+    /// What the operator offers to one component.
+    pub fn offer(&self, settings: &Settings, component: &Verified) -> Result<Offer, CommandError> {
+        let mut offer = Offer::default();
+        let access = if self.allow_write { Access::Write } else { Access::Read };
+        let workspace = OfferedFolder {
+            host: self.workspace.clone().unwrap_or_else(|| PathBuf::from(".")),
+            access,
+            by_flag: self.allow_write || self.workspace.is_some(),
+        };
+        offer.folders.insert("workspace".into(), workspace);
+        for text in &self.allow_dir {
+            let (name, rest) = text
+                .split_once('=')
+                .filter(|(name, rest)| !name.is_empty() && !rest.is_empty())
+                .ok_or_else(|| {
+                    CommandError::new(
+                        Code::CommandLineInvalid,
+                        format!("`--allow-dir {text}` is not `NAME=DIR` or `NAME=DIR:rw`"),
+                    )
+                })?;
+            let (folder, access) =
+                rest.strip_suffix(":rw").map_or((rest, Access::Read), |folder| (folder, Access::Write));
+            offer.folders.insert(name.into(), OfferedFolder { host: folder.into(), access, by_flag: true });
+        }
+        for folder in offer.folders.values() {
+            std::fs::read_dir(&folder.host).map_err(|error| {
+                CommandError::file(Code::FileUnreadable, "offer the folder", &folder.host, &error)
+            })?;
+        }
+        const NAMES: [&str; 6] = ["log", "config", "kv", "stream", "process", "tools"];
+        for name in &self.allow {
+            if !NAMES.contains(&name.as_str()) {
+                return Err(CommandError::new(
+                    Code::CommandLineInvalid,
+                    format!("`{name}` is no capability"),
+                )
+                .hint(format!("one of {}; folders are offered with `--allow-dir`", NAMES.join(", "))));
+            }
+            offer.allow.insert(name.clone());
+        }
+        // The id of an unverified component is only its own claim: nobody's settings are handed out for it.
+        if component.tier() > Tier::Unverified {
+            offer.config = settings.plugins.get(&component.id().to_string()).cloned().unwrap_or_default();
+        }
+        Ok(offer)
+    }
+}
