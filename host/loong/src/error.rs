@@ -100,6 +100,10 @@ const fn hint(code: Code) -> Option<&'static str> {
         Code::ImportUnknown => {
             "put the component that offers the interface beside this one, or name it with `--with FILE`"
         }
+        Code::ManifestMissing => {
+            "what it imports has to be asked for: write a `loong.plugin.json` and build with `loong plugins build`"
+        }
+        Code::StoreUnavailable => "make room on the disk that holds the data folder, see `loong doctor`",
         Code::ManifestInvalid => {
             "the schema is registry/schema/loong.plugin.schema.json; `loong plugins check FILE` shows all checks"
         }
