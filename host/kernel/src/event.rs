@@ -1,10 +1,11 @@
 //! What is written down: one typed event for everything that decides, changes or ends something.
 
 use loong_manifest::{Code, Digest, OperationName, PluginId, Risk, Tier};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One entry of the audit log, before it has its place in the chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Event {
     /// A run began.
@@ -16,6 +17,15 @@ pub enum Event {
         /// Digest of the policies in force.
         policy: Digest,
     },
+    /// A run that had waited for a person goes on. What it did before is not done again.
+    RunResumed {
+        /// The run.
+        run: String,
+        /// Digest of the policies in force.
+        policy: Digest,
+        /// Outcomes of its earlier calls and effects that are taken from its journal.
+        journaled: u64,
+    },
     /// A run ended.
     RunFinished {
         /// The run.
@@ -26,6 +36,36 @@ pub enum Event {
         denied: u64,
         /// The code of the fault it ended with; none when it succeeded.
         code: Option<Code>,
+    },
+    /// A component's signature, or the lack of one, gave it its tier.
+    PluginVerified {
+        /// The run it was verified for, if for one.
+        run: Option<String>,
+        /// The plugin.
+        plugin: PluginId,
+        /// Its version.
+        version: String,
+        /// Digest of the component.
+        digest: Digest,
+        /// Its tier.
+        tier: Tier,
+        /// The lowest tier that was asked for.
+        tier_requested: Tier,
+        /// Id of the key that signed it, if one that the trust root names.
+        key: Option<String>,
+    },
+    /// Policy granted a component what it needs.
+    PluginAdmitted {
+        /// The run it was admitted for, if for one.
+        run: Option<String>,
+        /// The plugin.
+        plugin: PluginId,
+        /// Digest of the component.
+        digest: Digest,
+        /// Its tier.
+        tier: Tier,
+        /// Names of the capabilities that were granted.
+        grants: Vec<String>,
     },
     /// A component passed verification and admission and was loaded.
     PluginLoaded {
@@ -43,6 +83,55 @@ pub enum Event {
         key: Option<String>,
         /// Names of the capabilities that were granted.
         grants: Vec<String>,
+    },
+    /// A plugin took the place of another version of itself.
+    PluginSwapped {
+        /// The run it was swapped in, if in one.
+        run: Option<String>,
+        /// The plugin.
+        plugin: PluginId,
+        /// Its version now.
+        version: String,
+        /// Digest of the component that was active.
+        before: Digest,
+        /// Digest of the component that is active now.
+        digest: Digest,
+        /// Its tier.
+        tier: Tier,
+    },
+    /// A plugin is active no longer.
+    PluginUnloaded {
+        /// The run it was unloaded in, if in one.
+        run: Option<String>,
+        /// The plugin.
+        plugin: PluginId,
+        /// Digest of the component.
+        digest: Digest,
+        /// Why.
+        reason: String,
+    },
+    /// A component was scanned before it was loaded.
+    ScanEvaluated {
+        /// The run it was scanned for, if for one.
+        run: Option<String>,
+        /// The plugin.
+        plugin: PluginId,
+        /// Digest of the component.
+        digest: Digest,
+        /// Its tier.
+        tier: Tier,
+        /// How many findings there are of high severity.
+        high: u64,
+        /// How many of medium severity.
+        medium: u64,
+        /// How many of low severity.
+        low: u64,
+        /// Whether it was refused because of them.
+        blocked: bool,
+        /// The kinds of findings, sorted.
+        categories: Vec<String>,
+        /// Ids of the findings, sorted; the same finding has the same id on every machine.
+        findings: Vec<String>,
     },
     /// A component was refused before anything of it ran.
     PluginRefused {
@@ -67,6 +156,22 @@ pub enum Event {
         holder: String,
         /// When it expires, in milliseconds since the Unix epoch.
         expires_ms: u64,
+        /// The generation of tokens it belongs to.
+        #[serde(default)]
+        generation: u64,
+    },
+    /// Tokens were revoked. Exactly one of `token`, `generation` and `key` says which.
+    TokenRevoked {
+        /// The run the token belongs to, if it is one token.
+        run: Option<String>,
+        /// The token.
+        token: Option<String>,
+        /// Every token of an earlier generation than this one.
+        generation: Option<u64>,
+        /// Every token of a component that this key signed.
+        key: Option<String>,
+        /// Who revoked, or why.
+        reason: String,
     },
     /// A call was decided, before anything of it was executed.
     Decision {
@@ -100,6 +205,37 @@ pub enum Event {
         policies: Vec<String>,
         /// How many calls it is nested in.
         depth: u32,
+        /// What the person called first in this run: the pack, if it is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pack: Option<PluginId>,
+        /// What raised the risk above what the manifest says.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        raised: Vec<String>,
+        /// What policy extensions said, in the order in which they were asked, unless they abstained.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        reviews: Vec<Review>,
+        /// The approval that allowed it, or that it waits for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        approval: Option<String>,
+    },
+    /// A call that was allowed begins.
+    CallStarted {
+        /// The run.
+        run: String,
+        /// The call.
+        call: String,
+        /// The operation.
+        operation: OperationName,
+        /// The plugin that offers it.
+        plugin: PluginId,
+        /// Digest of that component.
+        digest: Digest,
+        /// Digest of the arguments, where it was made before the call.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        arguments: Option<Digest>,
+        /// The arguments as JSON, where policy says that they are recorded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        arguments_json: Option<String>,
     },
     /// A call that was allowed ended.
     CallFinished {
@@ -113,6 +249,15 @@ pub enum Event {
         code: Option<Code>,
         /// What it used.
         usage: Usage,
+        /// Digest of the arguments.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        arguments: Option<Digest>,
+        /// Digest of the result, if it has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        result: Option<Digest>,
+        /// Whether the outcome was taken from the run's journal and nothing was executed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        journaled: bool,
     },
     /// A plugin used a capability on something outside, or was refused to. Written before the effect.
     Effect {
@@ -130,11 +275,183 @@ pub enum Event {
         outcome: Outcome,
         /// Why it was refused, as a code.
         code: Option<Code>,
+        /// What policy extensions said, in the order in which they were asked, unless they abstained.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        reviews: Vec<Review>,
+    },
+    /// The host put a secret into a request. The value is never recorded.
+    SecretUsed {
+        /// The run.
+        run: String,
+        /// The call in which it was used.
+        call: String,
+        /// The plugin whose request it is.
+        plugin: PluginId,
+        /// The secret's name.
+        secret: String,
+        /// The host that it was sent to.
+        host: String,
+    },
+    /// Tools were searched for.
+    SearchEvaluated {
+        /// The run.
+        run: String,
+        /// The call in which the search was made; none for a person's search.
+        call: Option<String>,
+        /// `person` or a plugin id.
+        caller: String,
+        /// The words.
+        query: String,
+        /// The tiers that the query asks for; empty where it does not care.
+        tiers_requested: Vec<Tier>,
+        /// The tiers that were looked through.
+        tiers_effective: Vec<Tier>,
+        /// How many tools were found.
+        returned: u64,
+        /// How many were left out because of their tier.
+        filtered: u64,
+        /// The first of them.
+        top: Vec<String>,
+    },
+    /// A call waits for a person.
+    ApprovalRequested {
+        /// The run.
+        run: String,
+        /// The call.
+        call: String,
+        /// The request.
+        approval: String,
+        /// The operation.
+        operation: String,
+        /// The plugin that offers it.
+        plugin: PluginId,
+        /// Digest of that component.
+        digest: Digest,
+        /// Tier of that component.
+        tier: Tier,
+        /// `person` or a plugin id.
+        caller: String,
+        /// The risk that was decided by.
+        risk: Risk,
+        /// What the approval is bound to.
+        binding: Digest,
+        /// When the request expires, in milliseconds since the Unix epoch.
+        expires_ms: u64,
+    },
+    /// A person decided: about a request, or in advance.
+    ApprovalDecided {
+        /// The run that waits, if it is one request.
+        run: Option<String>,
+        /// The request or the grant.
+        approval: String,
+        /// What was decided: `allow` or `deny`.
+        outcome: Outcome,
+        /// How far it reaches, such as `once` or `core:file/*, 3 uses, until …`.
+        scope: String,
+        /// By which way: `terminal`, `command` or `grant file signed by KEY`.
+        by: String,
+    },
+    /// A call was allowed by an approval. Recorded with the decrement of its uses.
+    ApprovalUsed {
+        /// The run.
+        run: String,
+        /// The call.
+        call: String,
+        /// The request or the grant.
+        approval: String,
+        /// How many uses are left; none where they are not counted.
+        uses_left: Option<u64>,
+    },
+    /// An approval can be used no longer.
+    ApprovalExpired {
+        /// The run that waited, if it was one request.
+        run: Option<String>,
+        /// The request or the grant.
+        approval: String,
+        /// Why.
+        reason: ApprovalEnd,
+    },
+    /// Other settings are in force than in the last run.
+    ConfigChanged {
+        /// Digest of the settings before; none the first time.
+        before: Option<Digest>,
+        /// Digest of the settings now.
+        after: Digest,
+    },
+    /// Other policies are in force than in the last run.
+    PolicyChanged {
+        /// Digest of the policies before; none the first time.
+        before: Option<Digest>,
+        /// Digest of the policies now.
+        after: Digest,
+    },
+    /// The delivery to an audit sink began, failed, recovered or ended.
+    SinkState {
+        /// The sink.
+        plugin: PluginId,
+        /// What it does now.
+        state: SinkPhase,
+        /// The first record that it has not accepted.
+        next: u64,
+        /// What is wrong, if anything is.
+        problem: Option<String>,
+    },
+    /// The oldest records were removed, as the retention policy says. The Merkle tree still proves them.
+    AuditPruned {
+        /// The first record that was removed.
+        from: u64,
+        /// The first record that was kept.
+        until: u64,
+        /// Root of the Merkle tree over all records before the first that was kept.
+        root: Digest,
+    },
+    /// The clock of the machine went backwards. Records keep the later time.
+    ClockWentBack {
+        /// The time of the record before, in milliseconds since the Unix epoch.
+        before_ms: u64,
+        /// The time that the clock told.
+        now_ms: u64,
     },
 }
 
+/// What a policy extension said of a call or an effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Review {
+    /// The extension.
+    pub plugin: PluginId,
+    /// What it said: `deny` or `needs_approval`.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: String,
+}
+
+/// Why an approval ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalEnd {
+    /// Its time was up.
+    Expired,
+    /// The component or the policies changed.
+    Stale,
+    /// A person took it back.
+    Revoked,
+}
+
+/// What the delivery to an audit sink does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SinkPhase {
+    /// It delivers.
+    Delivering,
+    /// The last delivery failed and is tried again later.
+    Retrying,
+    /// It has nothing more to deliver, or was told to stop.
+    Stopped,
+}
+
 /// What was decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It may happen.
@@ -146,7 +463,7 @@ pub enum Outcome {
 }
 
 /// What a call used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Usage {
     /// Wall-clock time, in microseconds.
@@ -157,24 +474,85 @@ pub struct Usage {
     pub memory_peak_bytes: u64,
     /// Bytes of log, standard output and standard error.
     pub output_bytes: u64,
+    /// Bytes of the arguments, in the form in which they came.
+    #[serde(default)]
+    pub arguments_bytes: u64,
+    /// Bytes of the result, in the form in which it was handed on.
+    #[serde(default)]
+    pub result_bytes: u64,
+    /// Bytes sent to and received from other machines.
+    #[serde(default)]
+    pub egress_bytes: u64,
 }
 
 /// The kind of an event, as it is stored and filtered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EventKind(pub &'static str);
 
+impl EventKind {
+    /// Every kind, in the order of [`Event`].
+    pub const ALL: [Self; 27] = [
+        Self("run_started"),
+        Self("run_resumed"),
+        Self("run_finished"),
+        Self("plugin_verified"),
+        Self("plugin_admitted"),
+        Self("plugin_loaded"),
+        Self("plugin_swapped"),
+        Self("plugin_unloaded"),
+        Self("scan_evaluated"),
+        Self("plugin_refused"),
+        Self("token_issued"),
+        Self("token_revoked"),
+        Self("decision"),
+        Self("call_started"),
+        Self("call_finished"),
+        Self("effect"),
+        Self("secret_used"),
+        Self("search_evaluated"),
+        Self("approval_requested"),
+        Self("approval_decided"),
+        Self("approval_used"),
+        Self("approval_expired"),
+        Self("config_changed"),
+        Self("policy_changed"),
+        Self("sink_state"),
+        Self("audit_pruned"),
+        Self("clock_went_back"),
+    ];
+}
+
 impl Event {
     /// The kind of this event.
     pub const fn kind(&self) -> EventKind {
         EventKind(match self {
             Self::RunStarted { .. } => "run_started",
+            Self::RunResumed { .. } => "run_resumed",
             Self::RunFinished { .. } => "run_finished",
+            Self::PluginVerified { .. } => "plugin_verified",
+            Self::PluginAdmitted { .. } => "plugin_admitted",
             Self::PluginLoaded { .. } => "plugin_loaded",
+            Self::PluginSwapped { .. } => "plugin_swapped",
+            Self::PluginUnloaded { .. } => "plugin_unloaded",
+            Self::ScanEvaluated { .. } => "scan_evaluated",
             Self::PluginRefused { .. } => "plugin_refused",
             Self::TokenIssued { .. } => "token_issued",
+            Self::TokenRevoked { .. } => "token_revoked",
             Self::Decision { .. } => "decision",
+            Self::CallStarted { .. } => "call_started",
             Self::CallFinished { .. } => "call_finished",
             Self::Effect { .. } => "effect",
+            Self::SecretUsed { .. } => "secret_used",
+            Self::SearchEvaluated { .. } => "search_evaluated",
+            Self::ApprovalRequested { .. } => "approval_requested",
+            Self::ApprovalDecided { .. } => "approval_decided",
+            Self::ApprovalUsed { .. } => "approval_used",
+            Self::ApprovalExpired { .. } => "approval_expired",
+            Self::ConfigChanged { .. } => "config_changed",
+            Self::PolicyChanged { .. } => "policy_changed",
+            Self::SinkState { .. } => "sink_state",
+            Self::AuditPruned { .. } => "audit_pruned",
+            Self::ClockWentBack { .. } => "clock_went_back",
         })
     }
 
@@ -182,12 +560,35 @@ impl Event {
     pub fn run(&self) -> Option<&str> {
         match self {
             Self::RunStarted { run, .. }
+            | Self::RunResumed { run, .. }
             | Self::RunFinished { run, .. }
             | Self::TokenIssued { run, .. }
             | Self::Decision { run, .. }
+            | Self::CallStarted { run, .. }
             | Self::CallFinished { run, .. }
-            | Self::Effect { run, .. } => Some(run),
-            Self::PluginLoaded { run, .. } | Self::PluginRefused { run, .. } => run.as_deref(),
+            | Self::Effect { run, .. }
+            | Self::SecretUsed { run, .. }
+            | Self::SearchEvaluated { run, .. }
+            | Self::ApprovalRequested { run, .. }
+            | Self::ApprovalUsed { run, .. } => Some(run),
+            Self::PluginVerified { run, .. }
+            | Self::PluginAdmitted { run, .. }
+            | Self::PluginLoaded { run, .. }
+            | Self::PluginSwapped { run, .. }
+            | Self::PluginUnloaded { run, .. }
+            | Self::ScanEvaluated { run, .. }
+            | Self::PluginRefused { run, .. }
+            | Self::TokenRevoked { run, .. }
+            | Self::ApprovalDecided { run, .. }
+            | Self::ApprovalExpired { run, .. } => run.as_deref(),
+            Self::ConfigChanged { .. }
+            | Self::PolicyChanged { .. }
+            | Self::SinkState { .. }
+            | Self::AuditPruned { .. }
+            | Self::ClockWentBack { .. } => None,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

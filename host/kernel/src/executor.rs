@@ -8,7 +8,7 @@ use std::time::Instant;
 use loong_manifest::{Code, OperationName};
 use loong_policy::Token;
 
-use crate::{Active, Call, Caller, Durability, Fault, Outcome, Run, ToolSummary, Usage};
+use crate::{Active, Call, Caller, Durability, Event, Fault, Outcome, Run, ToolSummary, Usage};
 
 /// Runs the code of plugins.
 pub trait Executor: Send + Sync + Sized + 'static {
@@ -54,6 +54,8 @@ pub trait Road<E: Executor>: Send + Sync {
     fn call(self: Arc<Self>, call: Call<E>) -> Boxed<'static, Result<E::Output, Fault>>;
     /// Tools that the caller may call.
     fn search(&self, query: &str, caller: &Active<E::Plugin>) -> Vec<ToolSummary>;
+    /// Writes an event down.
+    fn record(&self, event: Event, durability: Durability) -> Boxed<'_, Result<(), Fault>>;
     /// Writes an effect down before it happens.
     fn effect<'a>(
         &'a self,
@@ -63,6 +65,23 @@ pub trait Road<E: Executor>: Send + Sync {
         refused: Option<Code>,
         durability: Durability,
     ) -> Boxed<'a, Result<(), Fault>>;
+}
+
+/// What a plugin wants to reach on another machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reach {
+    /// The capability it uses: `http` or `tcp`.
+    pub capability: &'static str,
+    /// What it does there: an HTTP method, or `connect`.
+    pub action: String,
+    /// The host, as it was granted: a name in lower case or an address.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// What is recorded: never a query, a body or a secret.
+    pub target: String,
+    /// Bytes that it is about to send, where that is known.
+    pub bytes: Option<u64>,
 }
 
 /// The one way in which a running plugin reaches anything else. It carries the plugin's identity, so a
@@ -128,6 +147,30 @@ impl<E: Executor> Nested<E> {
     pub async fn effect(&self, capability: &'static str, target: String) -> Result<(), Fault> {
         let durability = self.durability.max(Durability::Written);
         self.road.effect(self, capability, target, None, durability).await
+    }
+
+    /// Asks to reach another machine, after the grants were looked at: policy extensions review it, and it is
+    /// written down before it happens.
+    pub async fn reach(&self, reach: &Reach) -> Result<(), Fault> {
+        self.run.count_request(&reach.host)?;
+        self.effect(reach.capability, reach.target.clone()).await
+    }
+
+    /// Counts bytes that were sent to or came from a host, in this run.
+    pub fn reached(&self, host: &str, bytes: u64) {
+        self.run.count_bytes(host, bytes);
+    }
+
+    /// Writes down, before it happens, that the host puts a secret into a request to another machine.
+    pub async fn secret_used(&self, secret: &str, host: &str) -> Result<(), Fault> {
+        let event = Event::SecretUsed {
+            run: self.run.id().to_string(),
+            call: self.call.clone(),
+            plugin: self.plugin.id.clone(),
+            secret: secret.to_owned(),
+            host: host.to_owned(),
+        };
+        self.road.record(event, self.durability.max(Durability::Written)).await
     }
 
     /// Writes down that the plugin was refused something.

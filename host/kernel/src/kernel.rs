@@ -148,6 +148,7 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
                 token: token.id(),
                 holder: "person".to_owned(),
                 expires_ms,
+                generation: self.generation.load(Ordering::Acquire),
             },
             Durability::Queued,
         )
@@ -374,6 +375,10 @@ impl<L: Ledger, E: Executor> Road<E> for Kernel<L, E> {
         self.catalog.load().search(query, |operation| caller.grants.operation(operation))
     }
 
+    fn record(&self, event: Event, durability: Durability) -> Boxed<'_, Result<(), Fault>> {
+        Box::pin(self.append(event, durability))
+    }
+
     fn effect<'a>(
         &'a self,
         nested: &'a Nested<E>,
@@ -396,6 +401,7 @@ impl<L: Ledger, E: Executor> Road<E> for Kernel<L, E> {
             target,
             outcome: Nested::<E>::outcome(refused),
             code: refused,
+            reviews: Vec::new(),
         };
         Box::pin(self.append(event, durability))
     }
@@ -421,6 +427,9 @@ impl<L: Ledger, E: Executor> Open<'_, L, E> {
             operation: self.operation.clone(),
             code,
             usage,
+            arguments: None,
+            result: None,
+            journaled: false,
         }
     }
 }
@@ -467,6 +476,10 @@ impl DecisionFacts {
                 code: None,
                 policies: Vec::new(),
                 depth: call.depth,
+                pack: None,
+                raised: Vec::new(),
+                reviews: Vec::new(),
+                approval: None,
             },
         }
     }

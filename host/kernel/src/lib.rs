@@ -14,10 +14,10 @@ mod ledger;
 mod run;
 
 pub use catalog::{Active, Catalog, Offered, ResolveError, ToolSummary};
-pub use event::{Event, EventKind, Outcome, Usage};
-pub use executor::{Boxed, Executor, Finished, Job, Nested, Road};
+pub use event::{ApprovalEnd, Event, EventKind, Outcome, Review, SinkPhase, Usage};
+pub use executor::{Boxed, Executor, Finished, Job, Nested, Reach, Road};
 pub use fault::Fault;
 pub use kernel::{Call, Found, Kernel};
 pub use kv::{KV_KEY_BYTES_MAX, KV_PAGE_KEYS_MAX, KV_VALUE_BYTES_MAX, KvError, KvPage, KvSpace};
 pub use ledger::{Durability, Ledger, LedgerError};
-pub use run::{Caller, Run, RunEnd, RunId};
+pub use run::{Caller, Egress, Run, RunEnd, RunId};

@@ -1,7 +1,8 @@
 //! One top-level execution: who asked, what it has used so far.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use loong_manifest::{Code, LimitName};
 
@@ -11,6 +12,9 @@ use crate::{Active, Fault};
 pub(crate) const CALLS_MAX: u64 = 100_000;
 /// Most refusals in one run: each is written down at once, and asking again costs a plugin nothing.
 pub(crate) const REFUSALS_MAX: u64 = 1000;
+
+/// Most other machines that one run reaches; each is counted by itself.
+pub(crate) const EGRESS_HOSTS_MAX: u64 = 256;
 
 /// The name of a run: 128 random bits as 32 hexadecimal digits, chosen by whoever starts it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,10 +61,20 @@ impl<P> Caller<P> {
     }
 }
 
+/// What a run did with one other machine so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Egress {
+    /// Requests and connections that were begun.
+    pub requests: u64,
+    /// Bytes sent and received.
+    pub bytes: u64,
+}
+
 /// One top-level execution.
 #[derive(Debug)]
 pub struct Run {
     id: RunId,
+    egress: Mutex<BTreeMap<String, Egress>>,
     calls: AtomicU64,
     denied: AtomicU64,
     open: AtomicU64,
@@ -68,7 +82,13 @@ pub struct Run {
 
 impl Run {
     pub(crate) fn new(id: RunId) -> Self {
-        Self { id, calls: AtomicU64::new(0), denied: AtomicU64::new(0), open: AtomicU64::new(0) }
+        Self {
+            id,
+            egress: Mutex::default(),
+            calls: AtomicU64::new(0),
+            denied: AtomicU64::new(0),
+            open: AtomicU64::new(0),
+        }
     }
 
     /// The run's name.
@@ -107,6 +127,35 @@ impl Run {
 
     pub(crate) fn closed(&self) {
         self.open.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// What the run did with a host so far.
+    pub fn egress(&self, host: &str) -> Egress {
+        self.hosts().get(host).copied().unwrap_or_default()
+    }
+
+    /// Counts a request to a host that is about to be made.
+    pub(crate) fn count_request(&self, host: &str) -> Result<(), Fault> {
+        let mut hosts = self.hosts();
+        let used = hosts.len() as u64 + 1;
+        if used > EGRESS_HOSTS_MAX && !hosts.contains_key(host) {
+            let limit = LimitName::EgressHosts;
+            return Err(Fault::Limit { limit, maximum: EGRESS_HOSTS_MAX, used: Some(used) });
+        }
+        hosts.entry(host.to_owned()).or_default().requests += 1;
+        Ok(())
+    }
+
+    /// Counts bytes to or from a host that was asked before.
+    pub(crate) fn count_bytes(&self, host: &str, bytes: u64) {
+        if let Some(egress) = self.hosts().get_mut(host) {
+            egress.bytes = egress.bytes.saturating_add(bytes);
+        }
+    }
+
+    fn hosts(&self) -> MutexGuard<'_, BTreeMap<String, Egress>> {
+        // A count is changed whole or not at all, so a panic elsewhere leaves nothing half-done.
+        self.egress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the log has room for one more refusal of this run.

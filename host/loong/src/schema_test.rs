@@ -41,6 +41,11 @@ fn the_schema_of_trust_roots_is_that_of_their_type() {
 }
 
 #[test]
+fn the_schema_of_audit_events_is_that_of_their_type() {
+    check("audit-event.schema.json", &schema::<loong_kernel::Event>("loong.audit.event/1"));
+}
+
+#[test]
 fn the_list_of_codes_is_complete() {
     let mut text = String::from(
         "# Codes\n\n\

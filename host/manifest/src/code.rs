@@ -37,7 +37,7 @@ impl Blame {
 macro_rules! codes {
     ($($variant:ident $text:literal $blame:ident $meaning:literal;)*) => {
         /// A stable, public name for one way in which something can be refused or fail.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum Code { $(#[doc = $meaning] $variant,)* }
 
@@ -65,12 +65,18 @@ macro_rules! codes {
 
 codes! {
     AbiMismatch "abi_mismatch" Request "a component offers an interface whose types differ from those the importer was built for";
+    ApprovalDenied "approval_denied" Refused "a person denied the operation";
+    ApprovalExpired "approval_expired" Refused "the approval or the request for one is past its expiry";
     ApprovalRequired "approval_required" Approval "the operation is allowed only after a person approved it";
+    ApprovalStale "approval_stale" Refused "the component or the policies changed since the approval was asked for or given";
+    ApprovalUnknown "approval_unknown" Request "no approval request and no grant has this name";
     ArgumentsInvalid "arguments_invalid" Request "the arguments do not fit the type of the operation";
     ArtifactCorrupt "artifact_corrupt" Host "a compiled artifact in the cache is not what the host wrote there";
     AuditBroken "audit_broken" Refused "the audit log was changed, shortened or reordered";
     AuditUnavailable "audit_unavailable" Host "the audit log cannot be written, so nothing is done";
     CapabilityDenied "capability_denied" Refused "policy does not grant a capability that the component needs";
+    CheckpointInvalid "checkpoint_invalid" Refused "a checkpoint of the audit log is not signed by the pinned key, or is for another log";
+    ClockInvalid "clock_invalid" Host "the clock of this machine is further back than the last record";
     CommandLineInvalid "command_line_invalid" CommandLine "the command line is not understood";
     CompileFailed "compile_failed" Request "the component could not be compiled";
     CompileLimit "compile_limit" Refused "compiling the component took more time or memory than allowed";
@@ -82,8 +88,13 @@ codes! {
     ConfigInvalid "config_invalid" Request "a settings file is wrong";
     Deadline "deadline" Plugin "the call did not end before its deadline";
     DepthExceeded "depth_exceeded" Plugin "calls between components are nested too deeply";
+    EgressDenied "egress_denied" Refused "policy or the host's own rules do not let the plugin reach this address";
+    EgressFailed "egress_failed" Plugin "a connection to another machine failed";
+    ExtensionDenied "extension_denied" Refused "a policy extension denied the operation";
+    ExtensionFailed "extension_failed" Refused "a policy extension failed, so the operation is denied";
     FileUnreadable "file_unreadable" Request "a file or folder cannot be read";
     FileUnwritable "file_unwritable" Request "a file or folder cannot be written";
+    GrantInvalid "grant_invalid" Refused "a grant file is not signed by a key that may approve, or is past its expiry";
     HostFailed "host_failed" Host "the host failed in a way that is its own mistake";
     ImportUnknown "import_unknown" Request "a component imports an interface that nothing offers";
     Interrupted "interrupted" Request "the person ended the run before it was done";
@@ -102,9 +113,14 @@ codes! {
     PolicyDenied "policy_denied" Refused "policy denies the operation";
     PolicyInvalid "policy_invalid" Request "a policy file is wrong, so nothing is allowed";
     ProcessFailed "process_failed" Plugin "a process that the plugin asked for could not be started";
+    ProofInvalid "proof_invalid" Refused "a proof does not lead to the root of the checkpoint";
     ResultInvalid "result_invalid" Plugin "the plugin returned something that cannot cross to its caller";
+    ResumeUnsafe "resume_unsafe" Refused "the run cannot go on without doing again what it already did";
+    RiskProfileInvalid "risk_profile_invalid" Refused "the risk profile cannot be read, is not signed by a key of the trust root, or is not the pinned one";
     RootExpired "root_expired" Refused "the trust root is past its expiry";
     RootInvalid "root_invalid" Refused "the trust root is not valid";
+    RunUnknown "run_unknown" Request "no run that waits has this name";
+    SecretUnknown "secret_unknown" Request "no secret of this name is set";
     SetupInvalid "setup_invalid" Request "something that Loong needs on this machine is missing or wrong";
     SignatureInvalid "signature_invalid" Refused "a signature does not fit the key and the statement";
     SignatureKeyExpired "signature_key_expired" Refused "the key that signed is past its expiry";
@@ -112,6 +128,9 @@ codes! {
     SignatureMalformed "signature_malformed" Refused "the signature file is not a well-formed bundle";
     SignatureNamespace "signature_namespace" Refused "the key that signed may not sign for this publisher";
     SignatureOtherBytes "signature_other_bytes" Refused "the signature is for other bytes";
+    SinkFailed "sink_failed" Host "an audit sink that must not fail cannot be delivered to";
+    StoreCorrupt "store_corrupt" Host "the host's database is damaged";
+    StoreLocked "store_locked" Host "another process holds the host's database";
     StoreUnavailable "store_unavailable" Host "the host's database cannot be read or written";
     TierTooLow "tier_too_low" Refused "the tier of the component is below what policy asks for";
     TokenExpired "token_expired" Refused "the token of the caller is past its expiry";

@@ -27,6 +27,8 @@ pub enum LimitName {
     Calls,
     /// Calls and effects that one run is refused.
     Refusals,
+    /// Other machines that one run reaches.
+    EgressHosts,
     /// Calls under way at once in the process.
     ConcurrentCalls,
     /// Bytes of log text in one call.
@@ -63,6 +65,7 @@ impl LimitName {
             Self::Depth => "depth",
             Self::Calls => "calls",
             Self::Refusals => "refusals",
+            Self::EgressHosts => "egress_hosts",
             Self::ConcurrentCalls => "concurrent_calls",
             Self::LogBytes => "log_bytes",
             Self::LogLines => "log_lines",

@@ -232,6 +232,7 @@ impl Executor for Runtime {
             fuel,
             memory_peak_bytes: probe.memory_peak_bytes.load(Ordering::Relaxed),
             output_bytes: probe.output_bytes.load(Ordering::Relaxed),
+            ..Usage::default()
         };
         Finished { result, usage }
     }
