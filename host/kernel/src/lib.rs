@@ -11,6 +11,7 @@ mod fault;
 mod kernel;
 mod kv;
 mod ledger;
+pub mod merkle;
 mod run;
 
 pub use catalog::{Active, Catalog, Offered, ResolveError, ToolSummary};

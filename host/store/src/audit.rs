@@ -97,6 +97,14 @@ impl AuditReader {
         Ok(Self { connection, path })
     }
 
+    pub(crate) const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(crate) fn failed(&self, error: ReadError) -> StoreError {
+        error.at(&self.path)
+    }
+
     /// The last records that the filter lets through, the newest last.
     pub fn recent(&self, filter: &AuditFilter) -> Result<Vec<Record>, StoreError> {
         let mut records = self.select(filter, None, "DESC")?;

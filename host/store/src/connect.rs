@@ -11,13 +11,14 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 
 use crate::StoreError;
 use crate::error::ReadError;
+use crate::record;
 
 /// Marks the file as Loong's (`PRAGMA application_id`): "LOON".
 const APPLICATION_ID: i64 = 0x4c4f_4f4e;
 /// How long one process waits for another's transaction. A group takes milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How format 1 is made of an empty file.
-const FORMAT_1: &str = "
+pub(crate) const FORMAT_1: &str = "
      CREATE TABLE audit (
          idx INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, kind TEXT NOT NULL, run TEXT, plugin TEXT,
          outcome TEXT, code TEXT, event TEXT NOT NULL, hash BLOB NOT NULL) STRICT;
@@ -31,8 +32,35 @@ const FORMAT_1: &str = "
      CREATE TABLE kv_total (
          publisher TEXT NOT NULL, plugin TEXT NOT NULL, bytes INTEGER NOT NULL,
          PRIMARY KEY (publisher, plugin)) STRICT, WITHOUT ROWID;";
-/// One step for each format there has been; a file of format n has had the first n.
-const MIGRATIONS: [&str; 1] = [FORMAT_1];
+/// Format 2: the Merkle tree, its signed checkpoints, where a log begins whose oldest records were removed, and
+/// facts about the database itself.
+const FORMAT_2: &str = "
+     ALTER TABLE head ADD COLUMN peaks BLOB NOT NULL DEFAULT x'';
+     ALTER TABLE head ADD COLUMN time_ms INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE head ADD COLUMN clock_ms INTEGER NOT NULL DEFAULT 0;
+     CREATE TABLE base (
+         id INTEGER PRIMARY KEY, records INTEGER NOT NULL, hash BLOB NOT NULL, peaks BLOB NOT NULL) STRICT;
+     INSERT INTO base VALUES (0, 0, zeroblob(32), x'');
+     CREATE TABLE tile (
+         level INTEGER NOT NULL, place INTEGER NOT NULL, hashes BLOB NOT NULL,
+         PRIMARY KEY (level, place)) STRICT;
+     CREATE TABLE checkpoint (size INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, note TEXT NOT NULL) STRICT;
+     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+     INSERT INTO meta VALUES ('log_id', lower(hex(randomblob(8))));";
+
+type Then = fn(&Connection) -> Result<(), ReadError>;
+
+/// How a file of one format becomes one of the next.
+struct Step {
+    sql: &'static str,
+    /// What SQL cannot do.
+    then: Option<Then>,
+}
+
+/// One step for each format there has been; a file of format n has had the first n. A step that was released is
+/// never changed; the next one goes to the end.
+const MIGRATIONS: [Step; 2] =
+    [Step { sql: FORMAT_1, then: None }, Step { sql: FORMAT_2, then: Some(record::plant) }];
 
 /// Opens for writing; creates the file, readable for its owner only, where there is none.
 pub(crate) fn to_write(path: &Path, bytes_max: Option<u64>) -> Result<(Connection, PathBuf), StoreError> {
@@ -50,10 +78,11 @@ pub(crate) fn to_read(path: &Path) -> Result<(Connection, PathBuf), StoreError> 
     let path = resolve(path, false)?;
     plain(&path)?;
     let connection = open(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|error| error.at(&path))?;
-    if current(&connection, &path)? == 0 {
-        return Err(StoreError::Foreign { path });
+    match current(&connection, &path)? {
+        0 => Err(StoreError::Foreign { path }),
+        found if (found as usize) < MIGRATIONS.len() => Err(StoreError::TooOld { path, found }),
+        _ => Ok((connection, path)),
     }
-    Ok((connection, path))
 }
 
 /// The path with its folder's links resolved; what the path itself names is looked at, never followed.
@@ -209,13 +238,17 @@ fn migrate(connection: &Connection, path: &Path) -> Result<(), StoreError> {
         Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map_err(failed)?;
     // Looked at again: another process may have been faster.
     let version = format(&transaction, path)?;
-    for (step, sql) in MIGRATIONS.iter().enumerate().skip(version as usize) {
+    for (before, step) in MIGRATIONS.iter().enumerate().skip(version as usize) {
         transaction
             .execute_batch(&format!(
-                "{sql} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {};",
-                step + 1
+                "{} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {};",
+                step.sql,
+                before + 1
             ))
             .map_err(failed)?;
+        if let Some(then) = step.then {
+            then(&transaction).map_err(|error| error.at(path))?;
+        }
     }
     transaction.commit().map_err(failed)
 }

@@ -47,6 +47,14 @@ pub enum StoreError {
         /// The newest format that is known.
         known: u32,
     },
+    /// An older Loong wrote the database, and nothing has opened it for writing since.
+    #[error("`{}` has format {found} of an earlier Loong; any run brings it up to date", path.display())]
+    TooOld {
+        /// The database.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
     /// The file or its folder cannot be created or looked at.
     #[error("cannot use `{}`", path.display())]
     File {
@@ -90,6 +98,7 @@ impl StoreError {
             | Self::Exposed { .. }
             | Self::Foreign { .. }
             | Self::TooNew { .. }
+            | Self::TooOld { .. }
             | Self::File { .. } => Code::FileUnreadable,
             Self::Database { .. } => Code::StoreUnavailable,
             Self::Broken { .. } => Code::AuditBroken,
@@ -159,6 +168,9 @@ pub enum Damage {
     /// The database does not say where the log ends.
     #[error("the database does not say how many records were written")]
     HeadMissing,
+    /// The Merkle tree in the database is not the one over the records.
+    #[error("the Merkle tree does not fit the records")]
+    Tree,
     /// The file itself is damaged.
     #[error("the database file is damaged: {problem}")]
     File {

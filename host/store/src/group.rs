@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use loong_kernel::{Durability, LedgerError};
+use loong_kernel::{Durability, Event, LedgerError};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::StoreError;
@@ -23,6 +23,8 @@ pub(crate) struct Writer {
     pub(crate) queue: Arc<Queue>,
     /// Where the log ended when this writer saw it last.
     pub(crate) head: Head,
+    /// Milliseconds since the Unix epoch.
+    pub(crate) clock: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// Whether a commit flushes the disk now.
     pub(crate) flushing: bool,
     /// Why a group could not be written. Nothing is written after it.
@@ -68,8 +70,11 @@ impl Writer {
         let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
         let mut head = self.continue_from(&transaction)?;
         let mut insert = transaction.prepare_cached(record::INSERT)?;
+        if let Some(event) = self.clock_went_back(&mut head, group) {
+            head.push(&transaction, &mut insert, head.time_ms, &event)?;
+        }
         for append in group {
-            head.push(&mut insert, append.time_ms, &append.event)?;
+            head.push(&transaction, &mut insert, append.time_ms, &append.event)?;
         }
         drop(insert);
         head.write(&transaction)?;
@@ -82,8 +87,8 @@ impl Writer {
     /// have made it longer.
     fn continue_from(&self, connection: &Connection) -> Result<Head, ReadError> {
         let head = Head::read(connection)?;
-        if head == self.head {
-            return Ok(head);
+        if (head.records, head.hash) == (self.head.records, self.head.hash) {
+            return Ok(self.head.clone());
         }
         let head = record::tail(connection)?;
         if head.records <= self.head.records {
@@ -99,6 +104,14 @@ impl Writer {
             }
         }
         Ok(head)
+    }
+
+    /// Whether the clock went back. The group may have waited while another process wrote, so where it seems so,
+    /// the clock is asked again.
+    fn clock_went_back(&self, head: &mut Head, group: &[Append]) -> Option<Event> {
+        let last = group.iter().map(|append| append.time_ms).max()?;
+        let now_ms = if last < head.clock_ms { (self.clock)().max(last) } else { last };
+        head.clock_went_back(now_ms)
     }
 
     fn flush_on_commit(&mut self, flush: bool) -> Result<(), rusqlite::Error> {

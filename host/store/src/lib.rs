@@ -10,13 +10,17 @@ mod connect;
 mod error;
 mod group;
 mod kv;
+mod meta;
+mod prove;
 mod queue;
 mod record;
 mod store;
+mod tree;
 mod verify;
 
 pub use audit::{AuditFilter, AuditReader, Record};
 pub use error::{Broken, Damage, StoreError};
+pub use prove::ProveError;
 pub use store::{Store, StoreOptions};
 pub use verify::{Verified, VerifyError};
 

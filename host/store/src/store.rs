@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::queue::{Append, Queue, closed};
-use crate::{StoreError, connect, group, kv, record};
+use crate::{StoreError, connect, group, kv, meta, record};
 
 /// Most requests to key-value spaces that wait at once, so that plugins cannot keep the audit log waiting.
 const KV_REQUESTS_MAX: usize = 32;
@@ -62,6 +62,7 @@ impl Store {
             path: path.clone(),
             queue: Arc::clone(&queue),
             head,
+            clock: Arc::clone(&clock),
             flushing: false,
             failed: None,
         };
@@ -85,16 +86,28 @@ impl Store {
         self.shared.close()
     }
 
+    /// A fact about the database itself, such as what was in force when it was used last.
+    pub async fn meta_get(&self, key: &str) -> Result<Option<String>, LedgerError> {
+        let key = key.to_owned();
+        self.work(move |connection| meta::get(connection, &key).map_err(unwritten)).await
+    }
+
+    /// Sets a fact about the database itself, durably as an event that is only written.
+    pub async fn meta_set(&self, key: &str, value: &str) -> Result<(), LedgerError> {
+        let (key, value) = (key.to_owned(), value.to_owned());
+        self.work(move |connection| meta::set(connection, &key, &value).map_err(unwritten)).await
+    }
+
     fn event(&self, event: Event, durability: Durability) -> Append {
         Append { event, time_ms: (self.shared.clock)(), durability, reply: None }
     }
 
     /// Does something with the connection, on the thread that owns it.
-    async fn work<T: Send + 'static>(
+    async fn work<T: Send + 'static, E: From<Unavailable> + Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, KvError> + Send + 'static,
-    ) -> Result<T, KvError> {
-        let unavailable = |error: LedgerError| KvError::Unavailable { problem: error.problem };
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
+        let unavailable = |error: LedgerError| E::from(Unavailable(error.problem));
         let place = Arc::clone(&self.shared.kv_room).acquire_owned().await;
         let place = place.map_err(|_| unavailable(closed()))?;
         let (reply, answer) = oneshot::channel();
@@ -102,7 +115,7 @@ impl Store {
         let pushed = self.shared.queue.push_work(Box::new(move |connection| {
             // An effect that could not be written down does not happen.
             let result = match queue.failure() {
-                Some(error) => Err(KvError::Unavailable { problem: error.problem.clone() }),
+                Some(error) => Err(E::from(Unavailable(error.problem.clone()))),
                 None => work(connection),
             };
             drop(place);
@@ -111,6 +124,26 @@ impl Store {
         }));
         pushed.map_err(unavailable)?;
         answer.await.unwrap_or_else(|_| Err(unavailable(closed())))
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
+fn unwritten(error: rusqlite::Error) -> LedgerError {
+    LedgerError { problem: error.to_string() }
+}
+
+/// The log has failed, and with it the database.
+struct Unavailable(String);
+
+impl From<Unavailable> for KvError {
+    fn from(error: Unavailable) -> Self {
+        Self::Unavailable { problem: error.0 }
+    }
+}
+
+impl From<Unavailable> for LedgerError {
+    fn from(error: Unavailable) -> Self {
+        Self { problem: error.0 }
     }
 }
 

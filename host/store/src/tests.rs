@@ -13,6 +13,7 @@ use crate::{AuditFilter, AuditReader, Record, Store, StoreOptions};
 mod appending;
 mod keys;
 mod opening;
+mod proving;
 mod reading;
 mod tampering;
 

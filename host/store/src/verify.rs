@@ -1,6 +1,6 @@
 //! Holding the whole log against its chain.
 
-use loong_kernel::chain;
+use loong_kernel::merkle;
 use loong_manifest::{Code, Digest};
 use rusqlite::{Connection, ErrorCode};
 
@@ -16,7 +16,7 @@ const PROGRESS_RECORDS: u64 = 4096;
 pub struct Verified {
     /// How many records it has.
     pub records: u64,
-    /// Hash of the last one; [`chain::GENESIS`] when there is none. Kept elsewhere, it shows later whether
+    /// Hash of the last one; [`GENESIS`](loong_kernel::chain::GENESIS) when there is none. Kept elsewhere, it shows later whether
     /// this log was replaced or cut.
     pub head: Digest,
 }
@@ -43,7 +43,7 @@ impl VerifyError {
 }
 
 pub(crate) fn verify(connection: &Connection, progress: &mut dyn FnMut(u64)) -> Result<Verified, ReadError> {
-    let mut found = Head { records: 0, hash: chain::GENESIS };
+    let mut found = Head::base(connection)?;
     walk(connection, &mut found, progress).map_err(|error| damaged(error, found.records))?;
     progress(found.records);
     Ok(Verified { records: found.records, head: found.hash })
@@ -59,7 +59,8 @@ fn walk(connection: &Connection, found: &mut Head, progress: &mut dyn FnMut(u64)
         let hash = Stored::read(row, index)?
             .check(index, &found.hash)
             .map_err(|damage| ReadError::broken(index, damage))?;
-        *found = Head { records: index + 1, hash };
+        (found.records, found.hash) = (index + 1, hash);
+        found.tree.push(merkle::leaf(&hash));
         if found.records.is_multiple_of(PROGRESS_RECORDS) {
             progress(found.records);
         }

@@ -133,6 +133,42 @@ fn many_who_create_the_file_at_once_share_it() {
     }
 }
 
+#[test]
+fn a_clock_that_goes_back_is_written_down_once_and_records_keep_the_later_time() {
+    let (_folder, path) = place();
+    // A clock that tells these times and then stays.
+    let append = |times: &'static [u64]| {
+        let next = AtomicU64::new(0);
+        let clock = move || times[(next.fetch_add(1, Ordering::Relaxed) as usize).min(times.len() - 1)];
+        let store = Store::open(&path, &StoreOptions::default(), Arc::new(clock)).unwrap();
+        for n in 0..times.len() as u64 {
+            wait(store.append(event(n), Durability::Written)).unwrap();
+        }
+        store.close().unwrap();
+    };
+    let times = || -> Vec<(u64, bool)> {
+        let back = |record: &Record| matches!(record.event, Event::ClockWentBack { .. });
+        all(&path).iter().map(|record| (record.time_ms, back(record))).collect()
+    };
+    // Less than a second is no more than a correction.
+    append(&[200_000, 199_500]);
+    assert_eq!(times(), [(200_000, false), (200_000, false)]);
+    append(&[100_000]);
+    assert_eq!(times()[2..], [(200_000, true), (200_000, false)]);
+    let Event::ClockWentBack { before_ms, now_ms } = all(&path)[2].event else { panic!() };
+    assert_eq!((before_ms, now_ms), (200_000, 100_000));
+    // That it is behind was said; it goes on from there.
+    append(&[100_001, 100_002, 201_000]);
+    assert_eq!(times()[4..], [(200_000, false), (200_000, false), (201_000, false)]);
+    append(&[0]);
+    assert_eq!(times()[7..], [(201_000, true), (201_000, false)]);
+    append(&[u64::MAX]);
+    assert_eq!(times()[9..], [(i64::MAX as u64, false)]);
+    append(&[100_000]);
+    assert_eq!(times()[10..], [(i64::MAX as u64, true), (i64::MAX as u64, false)]);
+    assert_eq!(verified(&path), 12);
+}
+
 fn is_unavailable(result: Result<(), LedgerError>) -> bool {
     result.is_err_and(|error| error.code() == Code::AuditUnavailable)
 }
@@ -175,7 +211,8 @@ fn a_full_disk_fails_every_append_until_the_log_is_opened_again() {
 fn writer(path: &Path, bytes_max: Option<u64>) -> group::Writer {
     let (connection, path) = connect::to_write(path, bytes_max).unwrap();
     let head = record::tail(&connection).unwrap();
-    group::Writer { connection, path, queue: Arc::new(Queue::new()), head, flushing: false, failed: None }
+    let queue = Arc::new(Queue::new());
+    group::Writer { connection, path, queue, head, clock: clock(), flushing: false, failed: None }
 }
 
 #[test]

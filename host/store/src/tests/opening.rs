@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use rusqlite::Connection;
 
 use super::*;
+use crate::connect;
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -170,4 +171,56 @@ fn a_long_journal_is_emptied_on_closing() {
     fill(&path, 5000);
     assert_eq!(fs::metadata(path.with_file_name("loong.db-wal")).map_or(0, |journal| journal.len()), 0);
     assert_eq!(verified(&path), 5000);
+}
+
+/// A log as a Loong of format 1 left it.
+fn of_format_1(path: &Path, records: u64) {
+    let newer = path.with_file_name("newer.db");
+    fill(&newer, records);
+    let connection = Connection::open(path).unwrap();
+    connection.execute_batch(connect::FORMAT_1).unwrap();
+    connection.execute("ATTACH ?1 AS newer", [newer.to_str().unwrap()]).unwrap();
+    connection
+        .execute_batch(
+            "PRAGMA application_id = 0x4c4f4f4e; PRAGMA user_version = 1;
+             INSERT INTO audit SELECT idx, time_ms, kind, run, plugin, outcome, code, event, hash FROM newer.audit;
+             UPDATE head SET (records, hash) = (SELECT records, hash FROM newer.head);",
+        )
+        .unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+}
+
+#[test]
+fn a_log_of_the_first_format_goes_on_and_its_tree_is_made() {
+    for records in [0, 1, 300] {
+        let (_folder, path) = place();
+        of_format_1(&path, records);
+        let older = AuditReader::open_read_only(&path).err().unwrap();
+        assert!(older.to_string().contains("of an earlier Loong"), "{older}");
+        let newer = Connection::open(path.with_file_name("newer.db")).unwrap();
+        let peaks = |connection: &Connection| -> Vec<u8> {
+            connection.query_row("SELECT peaks FROM head", [], |row| row.get(0)).unwrap()
+        };
+        let store = open(&path);
+        assert_eq!(peaks(&Connection::open(&path).unwrap()), peaks(&newer));
+        wait(store.append(event(records), Durability::Written)).unwrap();
+        store.close().unwrap();
+        assert_eq!(verified(&path), records + 1);
+    }
+}
+
+#[test]
+fn facts_about_the_database_are_kept() {
+    let (_folder, path) = place();
+    let store = open(&path);
+    wait(async {
+        let log_id = store.meta_get("log_id").await.unwrap().unwrap();
+        assert_eq!(log_id.len(), 16, "{log_id}");
+        assert_eq!(store.meta_get("policy").await, Ok(None));
+        store.meta_set("policy", "one").await.unwrap();
+        store.meta_set("policy", "two").await.unwrap();
+        assert!(store.meta_set("policy", &"x".repeat(70_000)).await.is_err());
+    });
+    store.close().unwrap();
+    assert_eq!(wait(open(&path).meta_get("policy")), Ok(Some("two".to_owned())));
 }

@@ -1,0 +1,72 @@
+//! Proofs about the log: a few rows are read for each, however long the log is.
+
+use loong_kernel::merkle::{self, RangeError};
+use loong_manifest::{Code, Digest};
+
+use crate::error::{Damage, ReadError};
+use crate::record::Head;
+use crate::{AuditReader, StoreError, meta, tree};
+
+/// Why something cannot be proved of the log.
+#[derive(Debug, thiserror::Error)]
+pub enum ProveError {
+    /// The log is not long enough.
+    #[error(transparent)]
+    Range(#[from] RangeError),
+    /// It cannot be read, or was changed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl ProveError {
+    /// The public code.
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Range(_) => Code::CommandLineInvalid,
+            Self::Store(error) => error.code(),
+        }
+    }
+}
+
+impl AuditReader {
+    /// The log's id: 16 hexadecimal digits, drawn when the database was made.
+    pub fn log_id(&self) -> Result<String, StoreError> {
+        let id = meta::get(self.connection(), meta::LOG_ID).map_err(|error| self.failed(error.into()))?;
+        let digits = |id: &String| id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        id.filter(digits).ok_or_else(|| self.failed(ReadError::broken(0, Damage::HeadMissing)))
+    }
+
+    /// How many records were written.
+    pub fn size(&self) -> Result<u64, StoreError> {
+        Head::read(self.connection()).map(|head| head.records).map_err(|error| self.failed(error))
+    }
+
+    /// The root of the Merkle tree over the first `size` records.
+    pub fn root(&self, size: u64) -> Result<Digest, ProveError> {
+        self.within(size)?;
+        merkle::root_at(size, &mut |height, place| self.node(height, place))
+    }
+
+    /// What leads from a record to the root over the first `size` records.
+    pub fn inclusion(&self, index: u64, size: u64) -> Result<Vec<Digest>, ProveError> {
+        self.within(size)?;
+        merkle::inclusion(index, size, &mut |height, place| self.node(height, place))
+    }
+
+    /// What shows that the log of `from` records is the beginning of that of `to` records.
+    pub fn consistency(&self, from: u64, to: u64) -> Result<Vec<Digest>, ProveError> {
+        self.within(to)?;
+        merkle::consistency(from, to, &mut |height, place| self.node(height, place))
+    }
+
+    fn node(&self, height: u8, place: u64) -> Result<Digest, ProveError> {
+        Ok(tree::node(self.connection(), height, place).map_err(|error| self.failed(error))?)
+    }
+
+    fn within(&self, size: u64) -> Result<(), ProveError> {
+        match self.size()? {
+            records if size <= records => Ok(()),
+            records => Err(RangeError::Sizes { from: size, to: records }.into()),
+        }
+    }
+}
