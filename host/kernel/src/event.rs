@@ -4,6 +4,10 @@ use loong_manifest::{Code, Digest, OperationName, PluginId, Risk, Tier};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod facets;
+
+pub use facets::{Facets, Severity, Triage};
+
 /// One entry of the audit log, before it has its place in the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]

@@ -9,9 +9,8 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
-use crate::StoreError;
 use crate::error::ReadError;
-use crate::record;
+use crate::{StoreError, facets, record};
 
 /// Marks the file as Loong's (`PRAGMA application_id`): "LOON".
 const APPLICATION_ID: i64 = 0x4c4f_4f4e;
@@ -59,8 +58,11 @@ struct Step {
 
 /// One step for each format there has been; a file of format n has had the first n. A step that was released is
 /// never changed; the next one goes to the end.
-const MIGRATIONS: [Step; 2] =
-    [Step { sql: FORMAT_1, then: None }, Step { sql: FORMAT_2, then: Some(record::plant) }];
+const MIGRATIONS: [Step; 3] = [
+    Step { sql: FORMAT_1, then: None },
+    Step { sql: FORMAT_2, then: Some(record::plant) },
+    Step { sql: "", then: Some(facets::add) },
+];
 
 /// Opens for writing; creates the file, readable for its owner only, where there is none.
 pub(crate) fn to_write(path: &Path, bytes_max: Option<u64>) -> Result<(Connection, PathBuf), StoreError> {

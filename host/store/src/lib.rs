@@ -8,6 +8,7 @@
 mod audit;
 mod connect;
 mod error;
+mod facets;
 mod group;
 mod kv;
 mod meta;

@@ -7,15 +7,16 @@ use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 use serde_json::Value;
 
 use crate::error::{Broken, Damage, ReadError};
-use crate::tree;
+use crate::{facets, tree};
 
 /// The columns of a row, in the order in which [`Stored::read`] takes them.
-pub(crate) const SELECT: &str =
-    "SELECT idx, time_ms, kind, run, plugin, outcome, code, event, hash FROM audit";
+pub(crate) const SELECT: &str = "SELECT idx, time_ms, kind, run, plugin, outcome, code, event, hash,
+     agent, pack, token, tier, approval, triage FROM audit";
 /// Adds a record; for [`Head::push`].
 pub(crate) const INSERT: &str =
-    "INSERT INTO audit (idx, time_ms, kind, run, plugin, outcome, code, event, hash)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    "INSERT INTO audit (idx, time_ms, kind, run, plugin, outcome, code, event, hash,
+         agent, pack, token, tier, approval, triage)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
 /// Members of an event that are repeated in columns of their own, so that they can be searched by.
 const REPEATED: [&str; 5] = ["kind", "run", "plugin", "outcome", "code"];
 
@@ -112,6 +113,7 @@ impl Head {
             REPEATED.map(|member| value.get(member).and_then(Value::as_str));
         let index = self.records.cast_signed();
         let text = canonical(&value);
+        let [agent, pack, token, tier, approval, triage] = facets::columns(event);
         insert.execute(params![
             index,
             time_ms.cast_signed(),
@@ -121,7 +123,13 @@ impl Head {
             outcome,
             code,
             text,
-            hash.as_bytes()
+            hash.as_bytes(),
+            agent,
+            pack,
+            token,
+            tier,
+            approval,
+            triage
         ])?;
         (self.records, self.hash, self.time_ms) = (self.records + 1, hash, time_ms);
         tree::push(connection, &mut self.tree, &hash)
@@ -203,6 +211,8 @@ pub(crate) struct Stored {
     pub(crate) repeated: [Option<String>; 5],
     pub(crate) event: String,
     pub(crate) hash: [u8; 32],
+    /// [`facets::COLUMNS`].
+    pub(crate) facets: [Option<String>; 6],
 }
 
 impl Stored {
@@ -218,6 +228,7 @@ impl Stored {
             repeated: [row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?],
             event: row.get(7)?,
             hash: row.get(8)?,
+            facets: [row.get(9)?, row.get(10)?, row.get(11)?, row.get(12)?, row.get(13)?, row.get(14)?],
         })
     }
 
@@ -245,6 +256,7 @@ impl Stored {
         if *hash.as_bytes() != self.hash {
             return Err(Damage::Hash);
         }
+        facets::check(&self.event, &event, &self.facets)?;
         Ok(hash)
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use rusqlite::Connection;
 
 use super::*;
-use crate::connect;
+use crate::{Broken, VerifyError, connect};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -207,6 +207,21 @@ fn a_log_of_the_first_format_goes_on_and_its_tree_is_made() {
         store.close().unwrap();
         assert_eq!(verified(&path), records + 1);
     }
+}
+
+#[test]
+fn the_columns_of_an_older_log_are_filled_in() {
+    let (_folder, path) = place();
+    of_format_1(&path, 2_500);
+    let connection = Connection::open(&path).unwrap();
+    connection.execute_batch("UPDATE audit SET event = 'x' WHERE idx = 2006").unwrap();
+    open(&path).close().unwrap();
+    let sql = "SELECT count(*) FROM audit WHERE agent = 'person' AND token = 'token' AND tier = 'official'";
+    let found: i64 = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(found, 499);
+    // What was damaged before is found as it would have been.
+    let error = reader(&path).verify(&mut |_| ()).unwrap_err();
+    assert!(matches!(error, VerifyError::Broken(Broken { index: 2006, .. })), "{error:?}");
 }
 
 #[test]

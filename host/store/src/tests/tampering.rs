@@ -91,6 +91,13 @@ fn finds_a_column_that_says_something_else_than_its_event() {
     check("UPDATE audit SET plugin = 'core:git' WHERE idx = 30", 30, "`plugin`");
     check("UPDATE audit SET outcome = 'allow' WHERE idx = 36", 36, "`outcome`");
     check("UPDATE audit SET code = 'trap' WHERE idx = 36", 36, "`code`");
+    check("UPDATE audit SET agent = 'core:git' WHERE idx = 36", 36, "`agent`");
+    check("UPDATE audit SET pack = 'core:git' WHERE idx = 36", 36, "`pack`");
+    check("UPDATE audit SET token = NULL WHERE idx = 36", 36, "`token`");
+    check("UPDATE audit SET tier = 'unverified' WHERE idx = 36", 36, "`tier`");
+    check("UPDATE audit SET approval = 'a1' WHERE idx = 36", 36, "`approval`");
+    check("UPDATE audit SET triage = NULL WHERE idx = 36", 36, "`triage`");
+    check("UPDATE audit SET triage = 'authorization_denied' WHERE idx = 31", 31, "`triage`");
 }
 
 #[test]
@@ -135,8 +142,9 @@ fn finds_renumbered_and_added_records() {
     check("UPDATE audit SET idx = 2000 WHERE idx = 10", 10, "the next one is 11");
     check("UPDATE audit SET idx = 1000 WHERE idx = 999", 999, "the next one is 1000");
     check("UPDATE audit SET idx = -5 WHERE idx = 10", 0, "second record -5");
-    let add = "INSERT INTO audit SELECT 1000, time_ms, kind, run, plugin, outcome, code, event, hash
-               FROM audit WHERE idx = 999";
+    let add =
+        "INSERT INTO audit SELECT 1000, time_ms, kind, run, plugin, outcome, code, event, hash, agent, pack,
+               token, tier, approval, triage FROM audit WHERE idx = 999";
     check(add, 1000, "its hash");
 }
 
