@@ -4,7 +4,7 @@
 use loong_inspect::InspectError;
 use loong_kernel::Fault;
 use loong_manifest::{Code, ManifestError};
-use loong_policy::{Denial, PolicyError};
+use loong_policy::{Denial, PolicyError, RiskProfileError};
 use loong_runtime::LoadError;
 use loong_trust::TrustError;
 use loong_trust::file::FileError;
@@ -120,6 +120,9 @@ const fn hint(code: Code) -> Option<&'static str> {
         Code::PolicyInvalid => {
             "`loong policy check` shows every mistake; nothing is allowed until it is mended"
         }
+        Code::RiskProfileInvalid => {
+            "if what it says is what you want, sign it with `loong policy sign FILE` and pin the sha256 that prints; nothing runs before"
+        }
         Code::RootExpired | Code::RootInvalid => "`loong registry keys list` shows the trust root",
         Code::SignatureOtherBytes => {
             "the component was changed after it was signed; build or fetch both files again"
@@ -157,6 +160,12 @@ impl From<PolicyError> for CommandError {
         let mut all = Self::new(error.code(), error.first.to_string());
         all.details = error.more.iter().map(ToString::to_string).collect();
         all
+    }
+}
+
+impl From<RiskProfileError> for CommandError {
+    fn from(error: RiskProfileError) -> Self {
+        Self::new(error.code(), error.to_string())
     }
 }
 

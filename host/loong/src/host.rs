@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use loong_kernel::{Active, Call, Caller, Event, Executor, Kernel, Run, RunEnd, RunId};
 use loong_manifest::{Code, Digest, Tier, escape};
-use loong_policy::{PolicySet, Preset, Source, Token};
+use loong_policy::Token;
 use loong_runtime::artifact::Artifacts;
 use loong_runtime::{Arguments, Output, Plugin, Runtime};
 use loong_store::{Store, StoreOptions};
@@ -20,6 +20,8 @@ use crate::settings::Settings;
 use crate::ui::Ui;
 use crate::watch::Terminal;
 
+pub use crate::policies::policy;
+
 /// How long one component may take to compile.
 const COMPILE_DEADLINE: Duration = Duration::from_secs(120);
 /// Memory of all guests of the process together, in bytes.
@@ -31,78 +33,6 @@ const EVENT_INTERVAL: u32 = 4;
 const SETTLE: Duration = Duration::from_secs(1);
 /// Most components that one run loads.
 const PLUGINS_MAX: usize = 64;
-
-/// The policies that a run is decided by: the preset or folder that the flag names, else the settings, else
-/// the default; and the user's own policies in addition.
-pub fn policy(flag: Option<&str>, settings: &Settings, places: &Places) -> Result<PolicySet, CommandError> {
-    let name = flag.or(settings.policy.as_deref()).unwrap_or(Preset::Default.as_str());
-    let (sources, tiers) = policy_sources(name, places)?;
-    match preset(name) {
-        Some(preset) if sources == preset.sources() => Ok(PolicySet::builtin(preset)?),
-        _ => Ok(PolicySet::read(&sources, &tiers)?),
-    }
-}
-
-fn preset(name: &str) -> Option<Preset> {
-    Preset::ALL.into_iter().find(|preset| preset.as_str() == name)
-}
-
-/// The files of a preset, or of a folder, and the user's own in addition; and the text of its `tiers.toml`.
-pub fn policy_sources(name: &str, places: &Places) -> Result<(Vec<Source>, String), CommandError> {
-    let (mut sources, tiers) = match preset(name) {
-        Some(preset) => (preset.sources(), preset.tiers().to_owned()),
-        None => {
-            let folder = Path::new(name);
-            let sources = cedar_files(folder)?;
-            if sources.is_empty() {
-                return Err(CommandError::new(
-                    Code::PolicyInvalid,
-                    format!("`{name}` is no preset and no folder with .cedar files"),
-                )
-                .hint("the presets are default, balanced, strict and ci"));
-            }
-            let file = folder.join("tiers.toml");
-            let tiers = match std::fs::read_to_string(&file) {
-                Ok(text) => text,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    Preset::Default.tiers().to_owned()
-                }
-                Err(error) => return Err(CommandError::file(Code::PolicyInvalid, "read", &file, &error)),
-            };
-            (sources, tiers)
-        }
-    };
-    sources.extend(cedar_files(&places.policies())?);
-    Ok((sources, tiers))
-}
-
-/// The policy files of a folder in the order of their names; none when there is no such folder.
-pub fn cedar_files(folder: &Path) -> Result<Vec<Source>, CommandError> {
-    let failed = |error: std::io::Error| {
-        CommandError::file(Code::PolicyInvalid, "read the policies in", folder, &error)
-    };
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
-    };
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension == "cedar") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    let mut sources = Vec::new();
-    for path in paths {
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| CommandError::file(Code::PolicyInvalid, "read", &path, &error))?;
-        sources
-            .push(Source { name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(), text });
-    }
-    Ok(sources)
-}
 
 /// The trust root of this user. Without one nobody is vouched for.
 pub fn trust_root(places: &Places) -> Result<TrustRoot, CommandError> {

@@ -8,6 +8,8 @@ mod grant;
 mod host;
 mod locate;
 mod places;
+mod policies;
+mod risk;
 #[cfg(test)]
 mod schema_test;
 mod settings;

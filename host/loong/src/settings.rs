@@ -23,6 +23,20 @@ pub struct Settings {
     /// The audit log.
     #[serde(default)]
     pub audit: AuditSettings,
+    /// What raises risks.
+    #[serde(default)]
+    pub risk: RiskSettings,
+}
+
+/// The risk profile that holds in addition to that of the policies. Both members, or none.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RiskSettings {
+    /// Its file, from the folder of the settings; its signature lies beside it. `balanced` is the one that ships
+    /// with Loong and needs no pin.
+    pub profile: Option<String>,
+    /// The SHA-256 of exactly this file.
+    pub sha256: Option<String>,
 }
 
 /// Settings of the audit log.

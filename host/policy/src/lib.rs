@@ -12,6 +12,7 @@ mod call;
 mod denial;
 mod explain;
 mod grants;
+mod risk;
 mod set;
 mod source;
 mod tiers;
@@ -22,6 +23,9 @@ pub use call::{CallFacts, Decision, FACTS, Principal, Verdict};
 pub use denial::{Denial, Refusal};
 pub use explain::{Answer, Change, Explanation};
 pub use grants::{FolderGrant, Grants};
+pub use risk::{
+    RISK_PROFILE_BYTES_MAX, RISK_PROFILE_SCHEMA, Raised, RiskProfile, RiskProfileDocument, RiskProfileError,
+};
 pub use set::{PolicySet, Preset};
 pub use source::{Finding, PolicyError, Severity, Source};
 pub use tiers::{TierRow, Tiers};

@@ -7,14 +7,16 @@ use loong_manifest::Digest;
 
 use crate::ask::Asker;
 use crate::source::{self, SCHEMA};
-use crate::{CallFacts, Decision, Finding, PolicyError, Source, Tiers};
+use crate::{
+    CallFacts, Decision, Finding, PolicyError, Raised, RiskProfile, RiskProfileError, Source, Tiers,
+};
 
 /// A set of policies that ships with Loong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preset {
     /// What Loong does unless its owner says otherwise.
     Default,
-    /// Another name for the default.
+    /// The default, and the risk profile that ships with Loong.
     Balanced,
     /// Only what somebody vouches for; a person approves every change.
     Strict,
@@ -50,6 +52,17 @@ impl Preset {
         sources
     }
 
+    /// The risk profile that belongs to it, if one does: the one that ships with Loong.
+    ///
+    /// # Errors
+    /// Never, unless this build is broken.
+    pub fn risk_profile(self) -> Result<Option<RiskProfile>, RiskProfileError> {
+        match self {
+            Self::Default => Ok(None),
+            Self::Balanced | Self::Strict | Self::Ci => RiskProfile::builtin().map(Some),
+        }
+    }
+
     /// Its `tiers.toml`.
     pub const fn tiers(self) -> &'static str {
         include_str!("../../../policies/tiers.toml")
@@ -63,6 +76,7 @@ pub struct PolicySet {
     pub(crate) tiers: Tiers,
     /// Decisions by their exact inputs. The policies never change, so no entry is ever wrong.
     pub(crate) decided: Mutex<HashMap<CallFacts, Decision>>,
+    risk_profile: Option<RiskProfile>,
     digest: Digest,
 }
 
@@ -82,7 +96,7 @@ impl PolicySet {
         Self::assemble(sources, tiers_toml, reading.policies)
     }
 
-    /// A preset. It is parsed only; that it is also valid was tested when this crate was built.
+    /// The policies of a preset, without its risk profile. They are parsed only; that it is also valid was tested when this crate was built.
     ///
     /// # Errors
     /// Never, unless this build is broken.
@@ -104,6 +118,34 @@ impl PolicySet {
         }
     }
 
+    /// The set, in which a profile raises risks, in addition to one that it has. It is part of the digest.
+    #[must_use]
+    pub fn with_risk_profile(mut self, profile: RiskProfile) -> Self {
+        let mut bytes = b"loong.policies-and-risk/1".to_vec();
+        bytes.extend(self.digest.as_bytes());
+        bytes.extend(profile.digest().as_bytes());
+        self.digest = Digest::of(&bytes);
+        self.risk_profile = Some(match self.risk_profile {
+            None => profile,
+            Some(first) => first.and(profile),
+        });
+        self
+    }
+
+    /// The profile that raises risks, if there is one.
+    pub const fn risk_profile(&self) -> Option<&RiskProfile> {
+        self.risk_profile.as_ref()
+    }
+
+    /// Raises the risk in facts as the profile says; gives back why. `arguments` is as for
+    /// [`RiskProfile::raise`]. What no manifest declares stays undeclared: policies take it for the worst already.
+    pub fn raise(&self, facts: &mut CallFacts, arguments: Option<&serde_json::Value>) -> Vec<String> {
+        let (Some(profile), Some(declared)) = (&self.risk_profile, facts.risk) else { return Vec::new() };
+        let Raised { risk, reasons } = profile.raise(&facts.operation, declared, arguments);
+        facts.risk = Some(risk);
+        reasons
+    }
+
     /// The digest of the schema, the files and the tiers, for records: the same digest, the same decisions.
     pub const fn digest(&self) -> Digest {
         self.digest
@@ -123,6 +165,7 @@ impl PolicySet {
             tiers: Tiers::read(tiers_toml)?,
             asker: Asker::new(policies)?,
             decided: Mutex::default(),
+            risk_profile: None,
             digest: digest(sources, tiers_toml),
         })
     }

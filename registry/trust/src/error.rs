@@ -117,6 +117,23 @@ pub enum TrustError {
         /// The publisher of the component.
         publisher: String,
     },
+    /// Nobody signed the document.
+    #[error("it has no signature")]
+    Unsigned,
+    /// The trust root does not name the key that signed the document.
+    #[error("the trust root does not name the key `{hint}` that signed it")]
+    KeyUnknown {
+        /// What the bundle calls the key, safe to show.
+        hint: String,
+    },
+    /// The key that signed the document vouches for components below the tier `official` only.
+    #[error("key {} (`{}`) is not official for any publisher", key_id.short(), escape(label))]
+    NotOfficial {
+        /// The key.
+        key_id: KeyId,
+        /// What the trust root calls it.
+        label: String,
+    },
     /// The trust root is past its expiry, so it vouches for no key.
     #[error("the trust root expired on {expired}")]
     RootExpired {
@@ -159,7 +176,8 @@ impl TrustError {
             Self::KeyRevoked { .. } => Code::SignatureKeyRevoked,
             Self::KeyExpired { .. } => Code::SignatureKeyExpired,
             Self::OtherBytes { .. } | Self::OtherComponent { .. } => Code::SignatureOtherBytes,
-            Self::Namespace { .. } => Code::SignatureNamespace,
+            Self::Unsigned | Self::KeyUnknown { .. } => Code::UnsignedRefused,
+            Self::Namespace { .. } | Self::NotOfficial { .. } => Code::SignatureNamespace,
             Self::RootExpired { .. } => Code::RootExpired,
             Self::Root { .. } => Code::RootInvalid,
             Self::Key { .. } => Code::KeyInvalid,

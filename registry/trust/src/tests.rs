@@ -1,6 +1,7 @@
 //! What is refused and, for each refusal, that the repaired input is accepted.
 
 mod claims;
+mod documents;
 mod roots;
 mod signatures;
 

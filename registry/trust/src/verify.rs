@@ -140,13 +140,27 @@ fn standing(
     root: &TrustRoot,
     now: UtcTime,
 ) -> Result<Standing, TrustError> {
-    let Ok(key_id) = bundle.hint.parse::<KeyId>() else { return Ok(unknown(&bundle.hint)) };
+    let Some(key) = signing_key(bundle, root, now)? else { return Ok(unknown(&bundle.hint)) };
+    let key_id = key.key_id;
+    // Nothing of the statement is read before it is known to be the key's.
+    Statement::read(&bundle.payload)?.check(candidate)?;
+    let tier = tier(key, candidate.id().publisher())?;
+    Ok(Standing::Signed { signer: Signer { key_id, label: key.label.clone() }, tier })
+}
+
+/// The key of the root that signed a bundle's payload. None if the root does not name the bundle's key.
+pub(crate) fn signing_key<'r>(
+    bundle: &Bundle,
+    root: &'r TrustRoot,
+    now: UtcTime,
+) -> Result<Option<&'r RootKey>, TrustError> {
+    let Ok(key_id) = bundle.hint.parse::<KeyId>() else { return Ok(None) };
     // Before everything else, so that a root that forgot or outlived a key still refuses it.
     if let Some(revocation) = root.revocation(&key_id) {
         let (reason, since) = (revocation.reason.clone(), revocation.since);
         return Err(TrustError::KeyRevoked { key_id, reason, since });
     }
-    let Some(key) = root.key(&key_id) else { return Ok(unknown(&bundle.hint)) };
+    let Some(key) = root.key(&key_id) else { return Ok(None) };
     if now >= root.expires() {
         return Err(TrustError::RootExpired { expired: root.expires() });
     }
@@ -156,10 +170,7 @@ fn standing(
     if !key.public_key.verifies(&pae(&bundle.payload), &bundle.signature) {
         return Err(TrustError::SignatureInvalid { key_id });
     }
-    // Nothing of the statement is read before it is known to be the key's.
-    Statement::read(&bundle.payload)?.check(candidate)?;
-    let tier = tier(key, candidate.id().publisher())?;
-    Ok(Standing::Signed { signer: Signer { key_id, label: key.label.clone() }, tier })
+    Ok(Some(key))
 }
 
 fn tier(key: &RootKey, publisher: &str) -> Result<Tier, TrustError> {
@@ -173,5 +184,10 @@ fn tier(key: &RootKey, publisher: &str) -> Result<Tier, TrustError> {
 }
 
 fn unknown(hint: &str) -> Standing {
-    Standing::UnknownKey { hint: escape(&hint.chars().take(64).collect::<String>()) }
+    Standing::UnknownKey { hint: shown_hint(hint) }
+}
+
+/// What a bundle calls its key, made safe to show.
+pub(crate) fn shown_hint(hint: &str) -> String {
+    escape(&hint.chars().take(64).collect::<String>())
 }

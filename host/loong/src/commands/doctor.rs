@@ -15,7 +15,7 @@ use crate::error::CommandError;
 use crate::places::Places;
 use crate::settings::Settings;
 use crate::ui::Ui;
-use crate::{host, locate};
+use crate::{host, locate, policies};
 
 /// Less room than this on the disk stops the audit log soon, in bytes.
 const ROOM_BYTES_MIN: u64 = 16 << 20;
@@ -218,7 +218,7 @@ fn settings_and_policy(places: &Places) -> Vec<Check> {
         Ok(settings) => settings,
         Err(error) => return vec![Check::failed("settings", error)],
     };
-    let policy = match host::policy(None, &settings, places) {
+    let policy = match policies::policy(None, &settings, places) {
         Ok(_) => {
             Check::ok("policy", format!("`{}` can be used", settings.policy.as_deref().unwrap_or("default")))
         }

@@ -111,7 +111,7 @@ fn key_path(places: &Places, name: &str) -> Result<PathBuf, CommandError> {
 }
 
 /// A key of this user.
-pub(super) fn read_key(places: &Places, name: &str) -> Result<SigningKey, CommandError> {
+pub fn read_key(places: &Places, name: &str) -> Result<SigningKey, CommandError> {
     let path = key_path(places, name)?;
     if !path.exists() {
         return Err(CommandError::new(Code::FileUnreadable, format!("there is no key `{name}`"))

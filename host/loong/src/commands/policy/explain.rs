@@ -1,40 +1,19 @@
-//! `loong policy`: whether policies are right, and why they decide as they do.
+//! `loong policy explain`: which policies decide about a call, and what would change that.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use loong_kernel::{Active, ResolveError};
 use loong_manifest::{Code, PluginId};
-use loong_policy::{Answer, CallFacts, Finding, PolicySet, Principal, Severity};
+use loong_policy::{Answer, CallFacts, Principal};
 use loong_runtime::Plugin;
 use serde_json::json;
 
 use crate::error::CommandError;
 use crate::grant::LoadArgs;
-use crate::host::{self, Host, Session};
+use crate::host::{Host, Session};
 use crate::places::Places;
-use crate::settings::Settings;
 use crate::ui::Ui;
-
-/// Check policies, and ask why they decide as they do
-#[derive(clap::Subcommand)]
-pub enum PolicyCommand {
-    Check(CheckArgs),
-    Explain(Box<ExplainArgs>),
-}
-
-/// Check policy files for mistakes, with the place of each
-#[derive(clap::Args)]
-#[command(after_help = "\
-Examples:
-  loong policy check                 the policies in force
-  loong policy check strict          a preset, and your own policies in addition
-  loong policy check ./policies      a folder of .cedar files, with its tiers.toml if there is one")]
-pub struct CheckArgs {
-    /// A preset (default, balanced, strict, ci) or a folder; what is in force when it is left out
-    #[arg(value_name = "PRESET|DIR")]
-    policy: Option<String>,
-}
 
 /// Say which policies decide about a call, and what would change the answer
 #[derive(clap::Args)]
@@ -59,59 +38,7 @@ pub struct ExplainArgs {
     load: LoadArgs,
 }
 
-/// Runs the command.
-pub fn run(ui: &mut Ui, places: &Places, command: PolicyCommand) -> Result<(), CommandError> {
-    match command {
-        PolicyCommand::Check(args) => check(ui, places, &args),
-        PolicyCommand::Explain(args) => explain(ui, places, &args),
-    }
-}
-
-fn check(ui: &mut Ui, places: &Places, args: &CheckArgs) -> Result<(), CommandError> {
-    let settings = Settings::read(&places.settings())?;
-    let name = args.policy.as_deref().or(settings.policy.as_deref()).unwrap_or("default");
-    let (sources, tiers) = host::policy_sources(name, places)?;
-    let mut findings = PolicySet::check(&sources);
-    let mut digest = None;
-    if findings.iter().all(|finding| finding.severity != Severity::Error) {
-        // What is left to go wrong is in tiers.toml.
-        match PolicySet::read(&sources, &tiers) {
-            Ok(set) => digest = Some(set.digest()),
-            Err(error) => findings.extend(std::iter::once(error.first).chain(error.more)),
-        }
-    }
-    let errors: Vec<&Finding> =
-        findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
-    let files: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
-    if ui.json() {
-        let value = json!({ "policy": name, "ok": errors.is_empty(), "files": files, "digest": digest, "findings": findings });
-        ui.document("loong.policy.check/1", &value);
-    } else {
-        ui.line(format!("{name}: {}", files.join(", ")));
-        for finding in &findings {
-            let severity = if finding.severity == Severity::Error { "error" } else { "warning" };
-            let Finding { file, line, column, message, .. } = finding;
-            ui.line(format!("{file}:{line}:{column}: {severity}: {message}"));
-        }
-        if let Some(digest) = digest {
-            ui.line(format!("no mistakes, {digest}"));
-        }
-    }
-    match errors.first() {
-        None => Ok(()),
-        Some(first) => Err(CommandError::new(
-            Code::PolicyInvalid,
-            format!(
-                "the policies `{name}` cannot be used: {} found",
-                super::plugins::counted(errors.len(), "mistake", "mistakes")
-            ),
-        )
-        .detail(first.to_string())
-        .hint("nothing is allowed until all of them are mended")),
-    }
-}
-
-fn explain(ui: &mut Ui, places: &Places, args: &ExplainArgs) -> Result<(), CommandError> {
+pub(super) fn run(ui: &mut Ui, places: &Places, args: &ExplainArgs) -> Result<(), CommandError> {
     let mut host = Host::open(ui, places, &args.load)?;
     for file in &args.files {
         host.path_mut().beside(file);
