@@ -144,4 +144,4 @@ impl PolicySet {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

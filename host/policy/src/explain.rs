@@ -116,6 +116,7 @@ fn alternatives(facts: &CallFacts) -> Vec<(String, CallFacts)> {
             other.depth = 0;
         });
     }
+    add(format!("{} held no grant but log", facts.callee), &|other| other.callee_pure = true);
     for risk in [Risk::Write, Risk::Read] {
         if facts.risk.is_none_or(|current| risk < current) {
             add(format!("its manifest declared the risk {}", risk.as_str()), &|other| {

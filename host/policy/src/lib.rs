@@ -12,6 +12,8 @@ mod call;
 mod denial;
 mod explain;
 mod grants;
+mod place;
+mod replay;
 mod risk;
 mod set;
 mod source;
@@ -23,6 +25,8 @@ pub use call::{CallFacts, Decision, FACTS, Principal, Verdict};
 pub use denial::{Denial, Refusal};
 pub use explain::{Answer, Change, Explanation};
 pub use grants::{FolderGrant, Grants};
+pub use place::Place;
+pub use replay::{Recorded, Replayed};
 pub use risk::{
     RISK_PROFILE_BYTES_MAX, RISK_PROFILE_SCHEMA, Raised, RiskProfile, RiskProfileDocument, RiskProfileError,
 };

@@ -156,6 +156,17 @@ pub struct Raised {
     pub reasons: Vec<String>,
 }
 
+impl Raised {
+    /// The greater of two.
+    fn or(self, other: Self) -> Self {
+        match self.risk.cmp(&other.risk) {
+            Ordering::Greater => self,
+            Ordering::Less => other,
+            Ordering::Equal => Self { risk: self.risk, reasons: [self.reasons, other.reasons].concat() },
+        }
+    }
+}
+
 /// One rule that hit.
 struct Hit {
     weight: u32,
@@ -220,12 +231,14 @@ impl RiskProfile {
     pub fn raise(&self, operation: &OperationName, declared: Risk, arguments: Option<&Value>) -> Raised {
         let own = self.raise_alone(operation, declared, arguments);
         let Some(further) = &self.further else { return own };
-        let other = further.raise(operation, declared, arguments);
-        match own.risk.cmp(&other.risk) {
-            Ordering::Greater => own,
-            Ordering::Less => other,
-            Ordering::Equal => Raised { risk: own.risk, reasons: [own.reasons, other.reasons].concat() },
-        }
+        own.or(further.raise(operation, declared, arguments))
+    }
+
+    /// The least that a call's risk can be, whatever its arguments are.
+    pub(crate) fn raise_by_name(&self, operation: &OperationName, declared: Risk) -> Raised {
+        let own = self.judge(declared, self.by_name(operation));
+        let Some(further) = &self.further else { return own };
+        own.or(further.raise_by_name(operation, declared))
     }
 
     fn raise_alone(&self, operation: &OperationName, declared: Risk, arguments: Option<&Value>) -> Raised {
@@ -237,12 +250,16 @@ impl RiskProfile {
             match seen {
                 Ok(seen) => hits.extend(self.by_arguments(&seen)),
                 Err(problem) if declared < Risk::Irreversible => {
-                    let reasons = vec![format!("irreversible, because {problem}")];
+                    let reasons = vec![problem.to_owned()];
                     return Raised { risk: Risk::Irreversible, reasons };
                 }
                 Err(_) => {}
             }
         }
+        self.judge(declared, hits)
+    }
+
+    fn judge(&self, declared: Risk, hits: Vec<Hit>) -> Raised {
         let score = hits.iter().fold(0_u32, |score, hit| score.saturating_add(hit.weight));
         let Thresholds { write, irreversible } = self.document.thresholds;
         let risk = match score {

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use loong_manifest::Digest;
 
 use crate::ask::Asker;
+use crate::place::{Place, Places};
 use crate::source::{self, SCHEMA};
 use crate::{
     CallFacts, Decision, Finding, PolicyError, Raised, RiskProfile, RiskProfileError, Source, Tiers,
@@ -74,6 +75,7 @@ impl Preset {
 pub struct PolicySet {
     pub(crate) asker: Asker,
     pub(crate) tiers: Tiers,
+    places: Places,
     /// Decisions by their exact inputs. The policies never change, so no entry is ever wrong.
     pub(crate) decided: Mutex<HashMap<CallFacts, Decision>>,
     risk_profile: Option<RiskProfile>,
@@ -93,7 +95,7 @@ impl PolicySet {
             findings = source::validate(sources, &reading.policies);
         }
         PolicyError::of(findings)?;
-        Self::assemble(sources, tiers_toml, reading.policies)
+        Self::assemble(sources, tiers_toml, reading.policies, reading.places)
     }
 
     /// The policies of a preset, without its risk profile. They are parsed only; that it is also valid was tested when this crate was built.
@@ -104,7 +106,7 @@ impl PolicySet {
         let sources = preset.sources();
         let reading = source::parse(&sources);
         PolicyError::of(reading.findings)?;
-        Self::assemble(&sources, preset.tiers(), reading.policies)
+        Self::assemble(&sources, preset.tiers(), reading.policies, reading.places)
     }
 
     /// Everything that is wrong or odd in policy files, in the order of the files. `read` refuses exactly
@@ -151,6 +153,11 @@ impl PolicySet {
         self.digest
     }
 
+    /// Where a policy is, by the name that decisions give it.
+    pub fn place(&self, policy: &str) -> Option<&Place> {
+        self.places.get(policy)
+    }
+
     /// What each tier makes of a component.
     pub const fn tiers(&self) -> &Tiers {
         &self.tiers
@@ -160,10 +167,12 @@ impl PolicySet {
         sources: &[Source],
         tiers_toml: &str,
         policies: cedar_policy::PolicySet,
+        places: Places,
     ) -> Result<Self, PolicyError> {
         Ok(Self {
             tiers: Tiers::read(tiers_toml)?,
             asker: Asker::new(policies)?,
+            places,
             decided: Mutex::default(),
             risk_profile: None,
             digest: digest(sources, tiers_toml),

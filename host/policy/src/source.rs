@@ -9,6 +9,8 @@ use loong_manifest::{Code, escape};
 use miette::Diagnostic;
 use serde::Serialize;
 
+use crate::place::{Place, Places};
+
 /// Longest policy file, in bytes.
 const SOURCE_BYTES_MAX: usize = 256 << 10;
 /// The types that policies are checked against.
@@ -84,12 +86,13 @@ impl PolicyError {
 /// What was read, and everything that was noticed.
 pub(crate) struct Reading {
     pub(crate) policies: Cedar,
+    pub(crate) places: Places,
     pub(crate) findings: Vec<Finding>,
 }
 
 /// Parses policy files without checking them against the schema.
 pub(crate) fn parse(sources: &[Source]) -> Reading {
-    let mut reading = Reading { policies: Cedar::new(), findings: Vec::new() };
+    let mut reading = Reading { policies: Cedar::new(), places: Places::new(), findings: Vec::new() };
     for (index, source) in sources.iter().enumerate() {
         if !is_file_name(&source.name) {
             let problem = "the file's name is not made of letters, digits, `-`, `_` and `.`";
@@ -123,13 +126,15 @@ fn parse_one(source: &Source, reading: &mut Reading) {
     let mut policies: Vec<&Policy> = parsed.policies().collect();
     policies.sort_by_cached_key(|policy| offset_of(source, policy));
     for policy in policies {
-        if let Err(problem) = named(source, policy).and_then(|policy| {
-            reading
-                .policies
-                .add(policy)
-                .map_err(|_| "an earlier policy of the file has the same `@id`".to_owned())
-        }) {
-            reading.findings.push(at(source, offset_of(source, policy), Severity::Error, &problem));
+        let offset = offset_of(source, policy);
+        let added = named(source, policy).and_then(|policy| {
+            let id = policy.id().to_string();
+            let added = reading.policies.add(policy);
+            added.map(|()| id).map_err(|_| "an earlier policy of the file has the same `@id`".to_owned())
+        });
+        match added {
+            Ok(id) => drop(reading.places.insert(id, Place::of(&source.name, &source.text, offset))),
+            Err(problem) => reading.findings.push(at(source, offset, Severity::Error, &problem)),
         }
     }
 }

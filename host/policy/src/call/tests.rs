@@ -7,7 +7,7 @@ use crate::{Preset, Source};
 use proptest::prelude::*;
 
 /// The presets, read once.
-fn set(preset: Preset) -> &'static PolicySet {
+pub(crate) fn set(preset: Preset) -> &'static PolicySet {
     static SETS: LazyLock<Vec<PolicySet>> =
         LazyLock::new(|| Preset::ALL.map(|preset| PolicySet::builtin(preset).unwrap()).into());
     &SETS[Preset::ALL.iter().position(|other| *other == preset).unwrap()]
@@ -24,7 +24,7 @@ fn tier(word: &str) -> Tier {
 
 /// `person -> official core:git read`, `unverified acme:a -> official core:text read pure`; the risk may be
 /// `undeclared`.
-fn facts(line: &str) -> CallFacts {
+pub(crate) fn facts(line: &str) -> CallFacts {
     let (caller, callee) = line.split_once(" -> ").unwrap();
     let caller = match caller.split_once(' ') {
         None => Principal::Person,
@@ -273,7 +273,7 @@ fn requests_fit_the_schema() {
     set.asker.call_request(&facts, true, Some(&schema)).unwrap();
 }
 
-fn any_facts() -> impl Strategy<Value = CallFacts> {
+pub(crate) fn any_facts() -> impl Strategy<Value = CallFacts> {
     let tiers = || prop::sample::select(Tier::ALL.to_vec());
     let plugins = || prop::sample::select(vec!["core:a", "core:b", "acme:a", "evil:a"]);
     let risks =

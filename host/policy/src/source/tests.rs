@@ -141,3 +141,28 @@ fn the_digest_covers_everything_that_decides() {
     let distinct: std::collections::BTreeSet<_> = others.iter().collect();
     assert_eq!(distinct.len(), others.len());
 }
+
+#[test]
+fn a_policy_is_found_in_its_file_with_its_comment() {
+    let text = "// For the whole file.\n\n// Reading is\n//   free.\n@id(\"a\")\npermit (principal, action, resource);\n@id(\"b\") forbid (principal, action, resource);";
+    let source = Source { name: "mine.cedar".into(), text: text.into() };
+    let set = PolicySet::read(&[source], Preset::Default.tiers()).unwrap();
+    let place = |id: &str| {
+        let place = set.place(id).unwrap();
+        format!("{}:{} {}", place.file, place.line, place.comment)
+    };
+    assert_eq!(place("mine.cedar:a"), "mine.cedar:5 Reading is free.");
+    assert_eq!(place("mine.cedar:b"), "mine.cedar:7 ");
+    assert_eq!(set.place("mine.cedar:c"), None);
+    // Every policy that ships has a place and says why.
+    for preset in Preset::ALL {
+        let set = PolicySet::builtin(preset).unwrap();
+        for id in preset.sources().iter().flat_map(|source| {
+            let name = source.name.clone();
+            let ids = source.text.lines().filter_map(|line| line.strip_prefix("@id(\"")?.split('"').next());
+            ids.map(move |id| format!("{name}:{id}")).collect::<Vec<_>>()
+        }) {
+            assert!(!set.place(&id).unwrap().comment.is_empty(), "{id}");
+        }
+    }
+}
