@@ -17,8 +17,33 @@ use crate::fixture::{Fixtures, cargo, fixtures};
 const DEADLINE: Duration = Duration::from_secs(300);
 /// What a case may call besides `loong`.
 const PROGRAMS: &[&str] = &[
-    "sh", "cat", "cc", "chmod", "cp", "cut", "env", "git", "grep", "head", "ln", "ls", "mkdir", "mv", "rm",
-    "rustc", "sed", "sleep", "sort", "tail", "test", "touch", "tr", "true", "wc",
+    "sh",
+    "cat",
+    "cc",
+    "chmod",
+    "cp",
+    "cut",
+    "env",
+    "git",
+    "grep",
+    "head",
+    "ln",
+    "ls",
+    "mkdir",
+    "mkfifo",
+    "mv",
+    "rm",
+    "rustc",
+    "sed",
+    "sha256sum",
+    "sleep",
+    "sort",
+    "tail",
+    "test",
+    "touch",
+    "tr",
+    "true",
+    "wc",
 ];
 
 /// The place. It is removed at the end.
