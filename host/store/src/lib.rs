@@ -15,6 +15,7 @@ mod meta;
 mod prove;
 mod queue;
 mod record;
+mod sink;
 mod store;
 mod tree;
 mod verify;
@@ -22,6 +23,7 @@ mod verify;
 pub use audit::{AuditFilter, AuditReader, Record};
 pub use error::{Broken, Damage, StoreError};
 pub use prove::ProveError;
+pub use sink::{RawRecord, SinkCursor};
 pub use store::{Store, StoreOptions};
 pub use verify::{Verified, VerifyError};
 

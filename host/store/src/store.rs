@@ -103,7 +103,7 @@ impl Store {
     }
 
     /// Does something with the connection, on the thread that owns it.
-    async fn work<T: Send + 'static, E: From<Unavailable> + Send + 'static>(
+    pub(crate) async fn work<T: Send + 'static, E: From<Unavailable> + Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
@@ -133,7 +133,7 @@ fn unwritten(error: rusqlite::Error) -> LedgerError {
 }
 
 /// The log has failed, and with it the database.
-struct Unavailable(String);
+pub(crate) struct Unavailable(String);
 
 impl From<Unavailable> for KvError {
     fn from(error: Unavailable) -> Self {

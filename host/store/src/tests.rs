@@ -15,6 +15,7 @@ mod keys;
 mod opening;
 mod proving;
 mod reading;
+mod sinks;
 mod tampering;
 
 /// A clock that ticks a millisecond each time somebody looks.
