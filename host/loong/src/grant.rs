@@ -8,6 +8,7 @@ use loong_trust::Verified;
 
 use crate::error::CommandError;
 use crate::settings::Settings;
+use crate::sinks;
 
 /// Options of every command that loads components
 #[derive(clap::Args, Clone, Default)]
@@ -41,12 +42,23 @@ pub struct GrantArgs {
     /// (may be repeated)
     #[arg(long, value_name = "CAPABILITY")]
     allow: Vec<String>,
+    /// Offer what the settings say of audit sinks, and nothing else.
+    #[arg(skip)]
+    sinks: bool,
 }
 
 impl GrantArgs {
+    /// What audit sinks are offered: what the settings say of them, and nothing else.
+    pub fn for_sinks() -> Self {
+        Self { sinks: true, ..Self::default() }
+    }
+
     /// What the operator offers to one component.
     pub fn offer(&self, settings: &Settings, component: &Verified) -> Result<Offer, CommandError> {
         let mut offer = Offer::default();
+        if self.sinks {
+            return Ok(sinks::offer(settings, component));
+        }
         let access = if self.allow_write { Access::Write } else { Access::Read };
         let workspace = OfferedFolder {
             host: self.workspace.clone().unwrap_or_else(|| PathBuf::from(".")),

@@ -147,6 +147,16 @@ impl Host {
         &self.kernel
     }
 
+    /// The store.
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Waits for something, on this thread.
+    pub fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
     /// Begins a run.
     pub fn start(&self, request: &str) -> Result<Session, CommandError> {
         let mut bits = [0; 16];
@@ -335,10 +345,9 @@ impl Host {
         result
     }
 
-    /// Ends a run and closes the store. The result is the command's, unless the end cannot be written down.
-    pub fn finish(self, session: &Session, result: Result<(), CommandError>) -> Result<(), CommandError> {
-        let end = RunEnd { code: result.as_ref().err().map(|error| error.code) };
-        let ended = self.runtime.block_on(async {
+    /// Ends a run.
+    pub fn end(&self, session: &Session, code: Option<Code>) -> Result<(), CommandError> {
+        self.runtime.block_on(async {
             // Calls that were cut off still write down that they ended, and end their processes.
             let settled = async {
                 while session.run.open_calls() > 0 {
@@ -347,13 +356,24 @@ impl Host {
             };
             // What is still open then is left to the end of this process.
             let _ = tokio::time::timeout(SETTLE, settled).await;
-            self.kernel.finish(&session.run, end).await
-        });
+            Ok(self.kernel.finish(&session.run, RunEnd { code }).await?)
+        })
+    }
+
+    /// Ends a run and closes the store. The result is the command's, unless the end cannot be written down.
+    pub fn finish(self, session: &Session, result: Result<(), CommandError>) -> Result<(), CommandError> {
+        let ended = self.end(session, result.as_ref().err().map(|error| error.code));
+        let closed = self.close();
+        result?;
+        ended?;
+        closed
+    }
+
+    /// Writes everything that is queued and closes the store.
+    pub fn close(self) -> Result<(), CommandError> {
         let closed = self.store.close();
         // A guest may have left a thread in a file operation that never ends, such as opening a pipe.
         self.runtime.shutdown_background();
-        result?;
-        ended?;
         Ok(closed?)
     }
 }
@@ -375,7 +395,7 @@ fn keep_empty(folder: &Path) -> std::io::Result<()> {
 }
 
 /// Waits until somebody asks this process to end.
-async fn interrupted() {
+pub async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
     let mut ends: Vec<_> = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
         .into_iter()

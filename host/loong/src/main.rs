@@ -13,6 +13,7 @@ mod risk;
 #[cfg(test)]
 mod schema_test;
 mod settings;
+mod sinks;
 mod ui;
 mod watch;
 

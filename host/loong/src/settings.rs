@@ -7,6 +7,7 @@ use loong_manifest::Code;
 use serde::Deserialize;
 
 use crate::error::CommandError;
+use crate::sinks::{self, SinkSettings};
 
 /// Largest settings file, in bytes.
 const BYTES_MAX: u64 = 1 << 20;
@@ -26,6 +27,9 @@ pub struct Settings {
     /// What raises risks.
     #[serde(default)]
     pub risk: RiskSettings,
+    /// Where the audit log is delivered to.
+    #[serde(default)]
+    pub sinks: Vec<SinkSettings>,
 }
 
 /// The risk profile that holds in addition to that of the policies. Both members, or none.
@@ -62,9 +66,13 @@ impl Settings {
                 CommandError::file(Code::ConfigInvalid, "read the settings", path, &error)
             })?,
         };
-        toml::from_str(&text).map_err(|error| {
+        let wrong = |problem: String| {
             CommandError::new(Code::ConfigInvalid, format!("the settings in `{}` are wrong", path.display()))
-                .detail(error.to_string().trim().to_owned())
-        })
+                .detail(problem)
+        };
+        let settings: Self =
+            toml::from_str(&text).map_err(|error| wrong(error.to_string().trim().to_owned()))?;
+        sinks::check(&settings.sinks).map_err(wrong)?;
+        Ok(settings)
     }
 }

@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::error::CommandError;
 use crate::places::Places;
 use crate::settings::Settings;
+use crate::sinks::{self, Fail};
 use crate::ui::Ui;
 use crate::{host, locate, policies};
 
@@ -87,6 +88,7 @@ pub fn run(ui: &mut Ui, places: &Places, _args: &DoctorArgs) -> Result<(), Comma
     checks.push(trust_root(places, host::now_ms() / 1_000));
     checks.extend(settings_and_policy(places));
     checks.push(audit(ui, &places.database()));
+    checks.extend(sinks(places));
     checks.push(compiler());
     checks.extend([target("wasm32-unknown-unknown"), target("wasm32-wasip2"), git()]);
     checks.extend(kernel());
@@ -255,6 +257,26 @@ fn audit(ui: &Ui, database: &Path) -> Check {
         ),
         Err(VerifyError::Unreadable(error)) => Check::failed("audit log", error.into()),
     }
+}
+
+/// Whether audit sinks have what they should have.
+fn sinks(places: &Places) -> Vec<Check> {
+    let standings = Settings::read(&places.settings())
+        .map_or_else(|_| Ok(Vec::new()), |settings| sinks::standings(places, &settings));
+    let standings = match standings {
+        Ok(standings) => standings,
+        Err(error) => return vec![Check::failed("audit sink", error)],
+    };
+    let check = |standing: sinks::Standing| {
+        let found = format!("{}, fail {}: {}", standing.plugin, standing.fail.as_str(), standing.words());
+        let hint = format!("loong audit deliver {}", standing.plugin);
+        match standing.fail {
+            _ if standing.caught_up => Check::ok("audit sink", found),
+            Fail::Closed if standing.failures > 0 => Check::bad("audit sink", found, hint),
+            Fail::Closed | Fail::Open => Check::note("audit sink", found, hint),
+        }
+    };
+    standings.into_iter().map(check).collect()
 }
 
 /// Whether the compiler is there, and compiles.

@@ -14,6 +14,7 @@ use crate::grant::LoadArgs;
 use crate::host::{Host, Session};
 use crate::locate::{self, PluginPath};
 use crate::places::Places;
+use crate::sinks;
 use crate::ui::Ui;
 
 /// Largest `--input`, in bytes.
@@ -53,6 +54,7 @@ pub fn run(ui: &mut Ui, places: &Places, args: RunArgs) -> Result<(), CommandErr
     if args.dry_run {
         return dry_run(ui, places, &args);
     }
+    sinks::before_run(ui, places)?;
     let mut host = Host::open(ui, places, &args.load)?;
     let path = host.path().find(&args.component)?;
     host.path_mut().beside(&path);
@@ -60,6 +62,7 @@ pub fn run(ui: &mut Ui, places: &Places, args: RunArgs) -> Result<(), CommandErr
     let result = execute(ui, &host, &session, &path, input, args.arguments);
     let (calls, denied, id) = (session.run().calls(), session.run().denied(), session.run().id().to_string());
     let result = host.finish(&session, result);
+    sinks::after_run(ui, places);
     let run = id.get(..12).unwrap_or(&id);
     let plural = if calls == 1 { "" } else { "s" };
     ui.note(format!("{calls} call{plural}, {denied} denied · loong audit recent --run {run}"));

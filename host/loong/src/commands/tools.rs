@@ -11,6 +11,7 @@ use crate::grant::LoadArgs;
 use crate::host::{Host, Session};
 use crate::locate;
 use crate::places::Places;
+use crate::sinks;
 use crate::ui::Ui;
 
 /// Largest arguments, in bytes.
@@ -109,6 +110,7 @@ fn list(ui: &mut Ui, places: &Places, args: &ListArgs) -> Result<(), CommandErro
 }
 
 fn call(ui: &mut Ui, places: &Places, args: &CallArgs) -> Result<(), CommandError> {
+    sinks::before_run(ui, places)?;
     let mut host = Host::open(ui, places, &args.load)?;
     let target = Target::of(&host, &args.words)?;
     let arguments = arguments(target.arguments)?;
@@ -118,6 +120,7 @@ fn call(ui: &mut Ui, places: &Places, args: &CallArgs) -> Result<(), CommandErro
     let session = host.start(&format!("tools call {}", args.words.first().map_or("", String::as_str)))?;
     let result = execute(ui, &host, &session, target.file.as_deref(), &target.function, arguments);
     let result = host.finish(&session, result);
+    sinks::after_run(ui, places);
     if ui.verbose() {
         ui.note(format!("loong audit recent --run {}", session.run().id()));
     }

@@ -1,7 +1,9 @@
 //! `loong audit`: what happened, and whether the record of it is whole. One file for each verb.
 
+mod deliver;
 mod describe;
 mod recent;
+mod sinks;
 mod verify;
 
 use std::path::Path;
@@ -18,6 +20,8 @@ use crate::ui::Ui;
 #[derive(clap::Subcommand)]
 pub enum AuditCommand {
     Recent(recent::RecentArgs),
+    Sinks(sinks::SinksArgs),
+    Deliver(deliver::DeliverArgs),
     Verify(verify::VerifyArgs),
 }
 
@@ -25,6 +29,8 @@ pub enum AuditCommand {
 pub fn run(ui: &mut Ui, places: &Places, command: AuditCommand) -> Result<(), CommandError> {
     match command {
         AuditCommand::Recent(args) => recent::run(ui, &places.database(), &args),
+        AuditCommand::Sinks(args) => sinks::run(ui, places, &args),
+        AuditCommand::Deliver(args) => deliver::run(ui, places, &args),
         AuditCommand::Verify(args) => verify::run(ui, &places.database(), &args),
     }
 }
