@@ -92,6 +92,10 @@ fn once(ui: &mut Ui, follower: &mut Follower<'_>, sinks: &[PluginId]) -> Result<
 /// or when the log itself fails.
 fn follow(ui: &Ui, follower: &mut Follower<'_>, sinks: &[PluginId]) -> Result<(), CommandError> {
     for plugin in sinks {
+        // What the settings do not name is refused before anything is written down of it.
+        follower.due(plugin)?;
+    }
+    for plugin in sinks {
         follower.note(plugin, SinkPhase::Delivering, None)?;
     }
     let mut failing = vec![false; sinks.len()];
