@@ -103,6 +103,9 @@ const fn hint(code: Code) -> Option<&'static str> {
         Code::ManifestMissing => {
             "what it imports has to be asked for: write a `loong.plugin.json` and build with `loong plugins build`"
         }
+        Code::SinkFailed => {
+            "`loong audit sinks` shows what each sink has; mend what is wrong, and try `loong audit deliver`"
+        }
         Code::StoreUnavailable => "make room on the disk that holds the data folder, see `loong doctor`",
         Code::ManifestInvalid => {
             "the schema is registry/schema/loong.plugin.schema.json; `loong plugins check FILE` shows all checks"

@@ -227,8 +227,16 @@ pub fn before_run(ui: &Ui, places: &Places) -> Result<(), CommandError> {
     if settings.sinks.is_empty() {
         return Ok(());
     }
+    let standings = match standings(places, &settings) {
+        // The database is of an earlier format: opening it to write brings it up to date.
+        Err(error) if error.code == Code::FileUnreadable => {
+            Follower::open(ui, places)?.close()?;
+            standings(places, &settings)?
+        }
+        other => other?,
+    };
     let mut behind = Vec::new();
-    for standing in standings(places, &settings)? {
+    for standing in standings {
         match standing.fail {
             Fail::Closed if !standing.caught_up => behind.push(standing.plugin),
             Fail::Open if standing.failures > 0 => warn(ui, &standing.plugin, standing.problem.as_deref()),

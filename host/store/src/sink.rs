@@ -124,6 +124,7 @@ impl Store {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is given to `map_err`")]
 fn unavailable(error: rusqlite::Error) -> LedgerError {
     LedgerError { problem: format!("how far a sink has come cannot be read or written: {error}") }
 }

@@ -1,7 +1,7 @@
 //! The integration tests. One binary: every file here is a module of it.
 //!
 //! `audit` tampers with the log, `case` runs the folders of `tests/cases`, `contract` compares `wit/` with what was
-//! released, `hostile` and `runtime` call guests in this process, `readme` runs what the README promises, `tidy` reads
+//! released, `hostile` and `runtime` call guests in this process, `readme` runs what the README promises, `sinks` follows the log to its receivers, `tidy` reads
 //! the tree itself. A test that needs more than the words of a case uses `loong_it::sandbox::Sandbox`.
 
 #![allow(
@@ -17,6 +17,7 @@ mod contract;
 mod hostile;
 mod readme;
 mod runtime;
+mod sinks;
 mod tidy;
 
 /// One test for each folder of `tests/cases`.

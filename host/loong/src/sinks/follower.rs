@@ -181,7 +181,7 @@ impl<'a> Follower<'a> {
             self.write_down(&sink.plugin, SinkPhase::Delivering, cursor.next, None)?;
         }
         if let Err(error) = self.load(session, sink) {
-            return Err(self.fail(cursor, said(&error)));
+            return Err(self.fail(cursor, &said(&error)));
         }
         let (mut records, mut conflicts, mut most) = (0, 0, sink.batch_records);
         while cursor.next < until {
@@ -211,7 +211,7 @@ impl<'a> Follower<'a> {
                     most = most.saturating_mul(2).min(sink.batch_records);
                     moved
                 }
-                Answer::Retry(problem) => return Err(self.fail(cursor, problem)),
+                Answer::Retry(problem) => return Err(self.fail(cursor, &problem)),
                 // Which of them it is, smaller batches show.
                 Answer::Rejected(_) if count > 1 => {
                     most = u32::try_from(count / 2).unwrap_or(1);
@@ -220,9 +220,9 @@ impl<'a> Follower<'a> {
                 Answer::Rejected(problem) => {
                     let problem = format!("record {} is refused for good: {problem}", batch.next - 1);
                     if sink.fail == Fail::Closed || cursor.left_out >= LEFT_OUT_MAX {
-                        return Err(self.fail(cursor, problem));
+                        return Err(self.fail(cursor, &problem));
                     }
-                    self.leave_out(cursor, batch.next, problem)?
+                    self.leave_out(cursor, batch.next, &problem)?
                 }
             };
             cursor = match moved {
@@ -306,19 +306,20 @@ impl<'a> Follower<'a> {
     }
 
     /// Remembers that nothing can be delivered now, and when to try again.
-    fn fail(&self, cursor: SinkCursor, problem: String) -> CommandError {
+    fn fail(&self, cursor: SinkCursor, problem: &str) -> CommandError {
         let plugin = cursor.plugin.clone();
         let (next, first) = (cursor.next, cursor.failures == 0);
         let failures = cursor.failures.saturating_add(1);
         let retry_ms = host::now_ms().saturating_add(pause_ms(&plugin, next, failures));
-        let moved = self.move_to(SinkCursor { failures, retry_ms, problem: Some(problem.clone()), ..cursor });
+        let moved =
+            self.move_to(SinkCursor { failures, retry_ms, problem: Some(problem.to_owned()), ..cursor });
         let noted = match moved {
-            Ok(_) if first => self.write_down(&plugin, SinkPhase::Retrying, next, Some(problem.clone())),
+            Ok(_) if first => self.write_down(&plugin, SinkPhase::Retrying, next, Some(problem.to_owned())),
             Ok(_) => Ok(()),
             Err(error) => Err(error),
         };
         match noted {
-            Ok(()) => failed(&plugin, &problem),
+            Ok(()) => failed(&plugin, problem),
             Err(error) => error,
         }
     }
@@ -328,7 +329,7 @@ impl<'a> Follower<'a> {
         &self,
         cursor: SinkCursor,
         next: u64,
-        problem: String,
+        problem: &str,
     ) -> Result<Option<SinkCursor>, CommandError> {
         let problem = format!("{problem}; it is left out");
         let plugin = cursor.plugin.clone();
