@@ -25,8 +25,10 @@ const WIT: &[(&str, &[File])] = &[
         "host",
         files!("wit/host": "config.wit" "imports.wit" "kv.wit" "log.wit" "process.wit" "stream.wit" "tools.wit" "types.wit"),
     ),
+    ("audit", files!("wit/audit": "plugin.wit" "sink.wit")),
     ("pack", files!("wit/pack": "pack.wit" "plugin.wit")),
     ("plugin", files!("wit/plugin": "lifecycle.wit" "plugin.wit")),
+    ("policy", files!("wit/policy": "extension.wit" "plugin.wit")),
     ("provider", files!("wit/provider": "chat.wit" "plugin.wit")),
 ];
 
