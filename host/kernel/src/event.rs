@@ -1,5 +1,7 @@
 //! What is written down: one typed event for everything that decides, changes or ends something.
 
+use std::collections::BTreeMap;
+
 use loong_manifest::{Code, Digest, OperationName, PluginId, Risk, Tier};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -221,6 +223,9 @@ pub enum Event {
         /// The approval that allowed it, or that it waits for.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         approval: Option<String>,
+        /// What else policies were asked by, so that others can be asked the same.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        asked: Option<Asked>,
     },
     /// A call that was allowed begins.
     CallStarted {
@@ -416,6 +421,21 @@ pub enum Event {
         /// The time that the clock told.
         now_ms: u64,
     },
+}
+
+/// What policies know of a call beside what its decision says anyway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// Tier of the calling component; none for a person.
+    pub caller_tier: Option<Tier>,
+    /// The risk that the manifest declares, before anything raised it; none if there is no manifest.
+    pub declared: Option<Risk>,
+    /// Whether the plugin holds no grant but `log`.
+    pub pure: bool,
+    /// What the host read from the arguments.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facts: BTreeMap<String, String>,
 }
 
 /// What a policy extension said of a call or an effect.

@@ -11,8 +11,8 @@ use loong_policy::{CallFacts, PolicySet, Principal, Token, TokenUse, Verdict};
 
 use crate::executor::{Boxed, Road};
 use crate::{
-    Active, Caller, Catalog, Durability, Event, Executor, Fault, Job, Ledger, LedgerError, Nested, Offered,
-    Outcome, ResolveError, Run, RunEnd, RunId, ToolSummary, Usage,
+    Active, Asked, Caller, Catalog, Durability, Event, Executor, Fault, Job, Ledger, LedgerError, Nested,
+    Offered, Outcome, ResolveError, Run, RunEnd, RunId, ToolSummary, Usage,
 };
 
 /// How long a person's token lasts. A run that takes longer starts again.
@@ -201,7 +201,7 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
                 return Err(fault);
             }
         };
-        event.callee(&callee, &operation);
+        event.callee(&call.caller, &callee, &operation);
         let durability = if operation.risk.rank() > 0 { Durability::Durable } else { Durability::Queued };
         let (outcome, policies, fault) = self.verdict(call, &callee, &operation);
         let event = event.finish(outcome, fault.as_ref().map(Fault::code), policies);
@@ -366,6 +366,21 @@ fn facts<P>(caller: Principal, callee: &Active<P>, operation: &Offered, depth: u
     }
 }
 
+impl Asked {
+    /// What policies are asked by when this caller calls this.
+    pub(crate) fn of<P>(caller: &Caller<P>, callee: &Active<P>, offered: &Offered) -> Self {
+        Self {
+            caller_tier: match caller {
+                Caller::Person => None,
+                Caller::Plugin { plugin, .. } => Some(plugin.tier),
+            },
+            declared: callee.declared.then_some(offered.risk),
+            pure: callee.grants.is_pure(),
+            facts: BTreeMap::new(),
+        }
+    }
+}
+
 impl<L: Ledger, E: Executor> Road<E> for Kernel<L, E> {
     fn call(self: Arc<Self>, call: Call<E>) -> Boxed<'static, Result<E::Output, Fault>> {
         Box::pin(Self::call(self, call))
@@ -480,17 +495,19 @@ impl DecisionFacts {
                 raised: Vec::new(),
                 reviews: Vec::new(),
                 approval: None,
+                asked: None,
             },
         }
     }
 
-    fn callee<P>(&mut self, callee: &Active<P>, offered: &Offered) {
-        if let Event::Decision { operation, plugin, digest, tier, risk, .. } = &mut self.event {
+    fn callee<P>(&mut self, caller: &Caller<P>, callee: &Active<P>, offered: &Offered) {
+        if let Event::Decision { operation, plugin, digest, tier, risk, asked, .. } = &mut self.event {
             *operation = offered.name.to_string();
             *plugin = Some(callee.id.clone());
             *digest = Some(callee.digest);
             *tier = Some(callee.tier);
             *risk = Some(offered.risk);
+            *asked = Some(Asked::of(caller, callee, offered));
         }
     }
 

@@ -15,7 +15,9 @@ pub mod merkle;
 mod run;
 
 pub use catalog::{Active, Catalog, Offered, ResolveError, ToolSummary};
-pub use event::{ApprovalEnd, Event, EventKind, Facets, Outcome, Review, Severity, SinkPhase, Triage, Usage};
+pub use event::{
+    ApprovalEnd, Asked, Event, EventKind, Facets, Outcome, Review, Severity, SinkPhase, Triage, Usage,
+};
 pub use executor::{Boxed, Executor, Finished, Job, Nested, Reach, Road};
 pub use fault::Fault;
 pub use kernel::{Call, Found, Kernel};

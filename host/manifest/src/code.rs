@@ -111,6 +111,7 @@ codes! {
     PluginFailed "plugin_failed" Plugin "the plugin answered with an error of its own";
     PluginUnknown "plugin_unknown" Request "no plugin has this name";
     PolicyDenied "policy_denied" Refused "policy denies the operation";
+    PolicyDiffers "policy_differs" Refused "other policies decide recorded calls differently";
     PolicyInvalid "policy_invalid" Request "a policy file is wrong, so nothing is allowed";
     ProcessFailed "process_failed" Plugin "a process that the plugin asked for could not be started";
     ProofInvalid "proof_invalid" Refused "a proof does not lead to the root of the checkpoint";

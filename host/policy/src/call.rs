@@ -117,6 +117,17 @@ impl PolicySet {
         decision
     }
 
+    /// Decides a call that a person has approved: what is still not permitted is denied.
+    pub fn decide_approved(&self, facts: &CallFacts) -> Decision {
+        let answer = self.asker.call(facts, true);
+        let (verdict, reason) = if answer.allowed {
+            (Verdict::Allow, format!("permitted by {}", answer.named()))
+        } else {
+            (Verdict::Deny, answer.refusal())
+        };
+        Decision { verdict, policies: answer.policies, reason }
+    }
+
     /// Decides a call without looking at earlier decisions.
     pub(crate) fn decide_afresh(&self, facts: &CallFacts) -> Decision {
         let now = self.asker.call(facts, false);

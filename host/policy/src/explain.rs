@@ -119,9 +119,11 @@ fn alternatives(facts: &CallFacts) -> Vec<(String, CallFacts)> {
     add(format!("{} held no grant but log", facts.callee), &|other| other.callee_pure = true);
     for risk in [Risk::Write, Risk::Read] {
         if facts.risk.is_none_or(|current| risk < current) {
-            add(format!("its manifest declared the risk {}", risk.as_str()), &|other| {
-                other.risk = Some(risk);
-            });
+            let condition = match facts.risk {
+                Some(_) => format!("its risk were {}", risk.as_str()),
+                None => format!("its manifest declared the risk {}", risk.as_str()),
+            };
+            add(condition, &|other| other.risk = Some(risk));
         }
     }
     others

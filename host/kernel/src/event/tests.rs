@@ -126,6 +126,12 @@ fn events() -> Vec<Event> {
             raised: vec![text("words: deploy")],
             reviews: vec![review()],
             approval: Some(text("a1b2c3")),
+            asked: Some(Asked {
+                caller_tier: Some(Tier::Official),
+                declared: Some(Risk::Read),
+                pure: true,
+                facts: [(text("path"), text("/notes"))].into(),
+            }),
         },
         Event::CallStarted {
             run: run(),

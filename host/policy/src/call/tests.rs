@@ -245,7 +245,7 @@ fn explains_what_decided_and_what_would_change_it() {
         explain("person -> community acme:file write"),
         "permitted by default.cedar:person-approves-the-rest once a person approves it; \
          allowed if a person approves it; allowed if acme:file were official; \
-         allowed if its manifest declared the risk read"
+         allowed if its risk were read"
     );
     assert_eq!(
         explain("community acme:pack -> community evil:git read"),

@@ -36,7 +36,7 @@ pub fn run(ui: &mut Ui, places: &Places, command: AuditCommand) -> Result<(), Co
 }
 
 /// The log; none where there is none yet.
-fn open(database: &Path) -> Result<Option<AuditReader>, CommandError> {
+pub(in crate::commands) fn open(database: &Path) -> Result<Option<AuditReader>, CommandError> {
     match AuditReader::open_read_only(database) {
         Ok(reader) => Ok(Some(reader)),
         Err(StoreError::Missing { .. }) => Ok(None),
@@ -45,7 +45,7 @@ fn open(database: &Path) -> Result<Option<AuditReader>, CommandError> {
 }
 
 /// A time of the command line, in milliseconds since the Unix epoch.
-fn time_ms(text: &str, now_ms: u64) -> Result<u64, CommandError> {
+pub(in crate::commands) fn time_ms(text: &str, now_ms: u64) -> Result<u64, CommandError> {
     let ago = || {
         let unit_ms: u64 = match text.chars().last()? {
             's' => 1_000,
@@ -65,7 +65,7 @@ fn time_ms(text: &str, now_ms: u64) -> Result<u64, CommandError> {
 }
 
 /// The one run whose name begins so.
-fn run_named(reader: &AuditReader, start: &str) -> Result<String, CommandError> {
+pub(in crate::commands) fn run_named(reader: &AuditReader, start: &str) -> Result<String, CommandError> {
     let filter = AuditFilter {
         kind: Some("run_started".into()),
         contains: Some(start.to_owned()),

@@ -1,13 +1,14 @@
 //! `loong policy explain`: which policies decide about a call, and what would change that.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use loong_kernel::{Active, ResolveError};
-use loong_manifest::{Code, PluginId};
-use loong_policy::{Answer, CallFacts, Principal};
+use loong_manifest::{Code, PluginId, strict};
+use loong_policy::{Answer, CallFacts, Explanation, Place, PolicySet, Principal, Verdict};
 use loong_runtime::Plugin;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::error::CommandError;
 use crate::grant::LoadArgs;
@@ -21,6 +22,7 @@ use crate::ui::Ui;
 Examples:
   loong policy explain git.log
   loong policy explain shorten word-count.wasm --policy strict
+  loong policy explain file.write --arguments '{\"path\": \"/etc/hosts\"}' --policy balanced
   loong policy explain core:git/git#log tool-git.wasm pack.wasm --caller core:release-review
 
 The call is not made. Components are loaded as for a run, so that what is explained is what
@@ -34,8 +36,15 @@ pub struct ExplainArgs {
     /// Explain the call by this plugin rather than by a person
     #[arg(long, value_name = "PLUGIN-ID")]
     caller: Option<PluginId>,
+    /// The arguments of the call, for the risk profile
+    #[arg(long, value_name = "JSON", value_parser = arguments)]
+    arguments: Option<Value>,
     #[command(flatten)]
     load: LoadArgs,
+}
+
+fn arguments(text: &str) -> Result<Value, String> {
+    strict::read(text.as_bytes()).map_err(|error| error.to_string())
 }
 
 pub(super) fn run(ui: &mut Ui, places: &Places, args: &ExplainArgs) -> Result<(), CommandError> {
@@ -85,36 +94,66 @@ fn explain_in(ui: &mut Ui, host: &Host, session: &Session, args: &ExplainArgs) -
         facts.depth = 1;
     }
     let granted = caller.as_ref().map(|caller| caller.grants.operation(&offered.name));
-    let explanation = host.kernel().policy().explain(&facts);
+    let policy = host.kernel().policy();
+    let declared = facts.risk;
+    // A call without arguments is explained; what they could add is said.
+    let raised = policy.raise(&mut facts, Some(args.arguments.as_ref().unwrap_or(&Value::Null)));
+    let explanation = policy.explain(&facts);
     let caller_name = caller.as_ref().map_or_else(|| "person".to_owned(), |caller| caller.id.to_string());
+    let named = named(policy, &explanation);
     if ui.json() {
         let value = json!({
             "operation": offered.name, "plugin": callee.id, "version": callee.version, "digest": callee.digest, "tier": callee.tier,
-            "risk": facts.risk, "pure": facts.callee_pure, "caller": caller_name, "granted": granted, "explanation": explanation,
+            "risk": facts.risk, "risk_declared": declared, "raised": raised, "pure": facts.callee_pure, "caller": caller_name,
+            "granted": granted, "explanation": explanation, "policies": named.iter().map(|(policy, place)| json!({ "policy": policy, "place": place })).collect::<Vec<_>>(),
         });
         ui.document("loong.policy.explain/1", &value);
         return Ok(());
     }
     ui.line(format!("{caller_name} → {}", offered.name));
-    let mut rows = vec![("offered by".to_owned(), described(&callee, &facts))];
+    let mut rows = vec![("offered by", described(&callee, &facts))];
     if let Some(granted) = granted {
         let text = if granted {
             "its grants cover the operation"
         } else {
             "its grants do not cover the operation, so the call is refused before policies are asked"
         };
-        rows.push(("caller".to_owned(), text.to_owned()));
+        rows.push(("caller", text.to_owned()));
+    }
+    if !raised.is_empty() {
+        let declared = declared.map_or("undeclared", |risk| risk.as_str());
+        rows.push(("raised", format!("from {declared}: {}", raised.join(", "))));
+    }
+    if args.arguments.is_none() && policy.risk_profile().is_some_and(|profile| profile.needs_arguments()) {
+        rows.push((
+            "arguments",
+            "not given: the risk profile may raise a call with some, see `--arguments`".to_owned(),
+        ));
     }
     rows.push((
-        "verdict".to_owned(),
+        "verdict",
         format!("{}: {}", explanation.decision.verdict.as_str(), explanation.decision.reason),
     ));
-    rows.push(("as it is".to_owned(), answer_text(&explanation.now)));
-    rows.push(("if approved".to_owned(), answer_text(&explanation.approved)));
-    rows.extend(explanation.changes.iter().map(|change| ("would be".to_owned(), change.to_string())));
-    let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, text)| vec![name, text]).collect();
+    rows.push(("as it is", answer_text(&explanation.now)));
+    rows.push(("if approved", answer_text(&explanation.approved)));
+    rows.extend(explanation.changes.iter().map(|change| ("would be", change.to_string())));
+    for (name, place) in &named {
+        let id = name.strip_prefix(&format!("{}:", place.file)).unwrap_or(name);
+        rows.push(("policy", format!("{}:{} {id}: {}", place.file, place.line, place.comment)));
+    }
+    if explanation.decision.verdict == Verdict::NeedsApproval {
+        rows.push(("approval", "`loong approvals list` shows the request once it is called; `loong approvals grant` allows it in advance".to_owned()));
+    }
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, text)| vec![name.to_owned(), text]).collect();
     ui.table(2, &rows);
     Ok(())
+}
+
+/// Every policy that had a say, once, with its place.
+fn named<'a>(policy: &'a PolicySet, explanation: &Explanation) -> Vec<(String, &'a Place)> {
+    let all: BTreeSet<&String> =
+        explanation.now.policies.iter().chain(&explanation.approved.policies).collect();
+    all.into_iter().filter_map(|name| Some((name.clone(), policy.place(name)?))).collect()
 }
 
 fn unknown(operation: &str) -> CommandError {

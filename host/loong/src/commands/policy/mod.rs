@@ -1,8 +1,11 @@
 //! `loong policy`: whether policies are right, why they decide as they do, and what others would decide.
 
 mod check;
+mod decide;
 mod explain;
+mod recorded;
 mod sign;
+mod test;
 
 use crate::error::CommandError;
 use crate::places::Places;
@@ -13,6 +16,8 @@ use crate::ui::Ui;
 pub enum PolicyCommand {
     Check(check::CheckArgs),
     Explain(Box<explain::ExplainArgs>),
+    Test(test::TestArgs),
+    Decide(decide::DecideArgs),
     Sign(sign::SignArgs),
 }
 
@@ -21,6 +26,8 @@ pub fn run(ui: &mut Ui, places: &Places, command: PolicyCommand) -> Result<(), C
     match command {
         PolicyCommand::Check(args) => check::run(ui, places, &args),
         PolicyCommand::Explain(args) => explain::run(ui, places, &args),
+        PolicyCommand::Test(args) => test::run(ui, places, &args),
+        PolicyCommand::Decide(args) => decide::run(ui, places, &args),
         PolicyCommand::Sign(args) => sign::run(ui, places, &args),
     }
 }
