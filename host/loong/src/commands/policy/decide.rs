@@ -220,7 +220,7 @@ mod tests {
             "`declared` does not fit `risk`: a risk is there exactly if it is declared",
         );
         wrong(", \"schema\": \"loong.policy.call/2\"", "`schema` is not `loong.policy.call/1`");
-        wrong(", \"tier\": \"official\"", "line 1, column 125: duplicate key `tier`");
+        wrong(", \"tier\": \"official\"", "line 1, column 124: duplicate key `tier`");
         assert!(CallDocument::read(b"{}").unwrap_err().contains("missing field `caller`"));
         assert!(CallDocument::read(format!("{{\"caller\": \"root\", {WRITE}}}").as_bytes()).is_err());
         assert!(
