@@ -183,13 +183,13 @@ impl Asker {
 
 /// Names as policies see them. What an unverified component calls itself is only a claim, so it is marked
 /// as one; `/` is in no id, so a claim never equals a name that was proved.
-struct Qualified {
-    plugin: String,
-    namespace: String,
+pub(crate) struct Qualified {
+    pub(crate) plugin: String,
+    pub(crate) namespace: String,
 }
 
 impl Qualified {
-    fn of(plugin: &loong_manifest::PluginId, tier: loong_manifest::Tier) -> Self {
+    pub(crate) fn of(plugin: &loong_manifest::PluginId, tier: loong_manifest::Tier) -> Self {
         let mark = if tier == loong_manifest::Tier::Unverified { "unverified/" } else { "" };
         Self { plugin: format!("{mark}{plugin}"), namespace: format!("{mark}{}", plugin.publisher()) }
     }

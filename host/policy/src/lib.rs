@@ -12,6 +12,7 @@ mod call;
 mod denial;
 mod explain;
 mod grants;
+mod membrane;
 mod place;
 mod replay;
 mod risk;
