@@ -1,13 +1,13 @@
 //! What is written down: one typed event for everything that decides, changes or ends something.
 
-use std::collections::BTreeMap;
-
 use loong_manifest::{Code, Digest, OperationName, PluginId, Risk, Tier};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod asked;
 mod facets;
 
+pub use asked::{Asked, Review};
 pub use facets::{Facets, Severity, Triage};
 
 /// One entry of the audit log, before it has its place in the chain.
@@ -421,33 +421,6 @@ pub enum Event {
         /// The time that the clock told.
         now_ms: u64,
     },
-}
-
-/// What policies know of a call beside what its decision says anyway.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Asked {
-    /// Tier of the calling component; none for a person.
-    pub caller_tier: Option<Tier>,
-    /// The risk that the manifest declares, before anything raised it; none if there is no manifest.
-    pub declared: Option<Risk>,
-    /// Whether the plugin holds no grant but `log`.
-    pub pure: bool,
-    /// What the host read from the arguments.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub facts: BTreeMap<String, String>,
-}
-
-/// What a policy extension said of a call or an effect.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Review {
-    /// The extension.
-    pub plugin: PluginId,
-    /// What it said: `deny` or `needs_approval`.
-    pub outcome: Outcome,
-    /// Why.
-    pub reason: String,
 }
 
 /// Why an approval ended.

@@ -366,21 +366,6 @@ fn facts<P>(caller: Principal, callee: &Active<P>, operation: &Offered, depth: u
     }
 }
 
-impl Asked {
-    /// What policies are asked by when this caller calls this.
-    pub(crate) fn of<P>(caller: &Caller<P>, callee: &Active<P>, offered: &Offered) -> Self {
-        Self {
-            caller_tier: match caller {
-                Caller::Person => None,
-                Caller::Plugin { plugin, .. } => Some(plugin.tier),
-            },
-            declared: callee.declared.then_some(offered.risk),
-            pure: callee.grants.is_pure(),
-            facts: BTreeMap::new(),
-        }
-    }
-}
-
 impl<L: Ledger, E: Executor> Road<E> for Kernel<L, E> {
     fn call(self: Arc<Self>, call: Call<E>) -> Boxed<'static, Result<E::Output, Fault>> {
         Box::pin(Self::call(self, call))

@@ -7,7 +7,6 @@ use super::*;
 use crate::{CallFacts, PolicySet, Preset, Principal};
 
 /// A profile with these members beside thresholds of 20 and 40.
-#[expect(clippy::needless_pass_by_value, reason = "cases read better with the text in place")]
 fn profile(members: Value) -> RiskProfile {
     read(members).unwrap()
 }
@@ -20,6 +19,7 @@ fn read(members: Value) -> Result<RiskProfile, RiskProfileError> {
     RiskProfile::read(document.to_string().as_bytes())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "cases read better with the text in place")]
 fn class(rules: Value) -> Value {
     json!({ "hits_max": 2, "rules": rules })
 }
@@ -200,7 +200,6 @@ fn what_cannot_be_looked_through_is_irreversible() {
 }
 
 #[track_caller]
-#[expect(clippy::needless_pass_by_value, reason = "cases read better with the text in place")]
 fn check_document(members: Value, expected: &str) {
     let said = read(members).map_or_else(|error| error.problem, |_| "accepted".to_owned());
     assert_eq!(said, expected);
