@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use loong_manifest::{Digest, InterfaceName, Limits, OperationName, PluginId, Risk, Tier};
-use loong_policy::{Admitted, Grants};
+use loong_policy::{Admitted, Grants, Principal};
 
 /// A loaded plugin, with everything the kernel decides from.
 pub struct Active<P> {
@@ -16,6 +16,8 @@ pub struct Active<P> {
     pub digest: Digest,
     /// Its tier.
     pub tier: Tier,
+    /// Id of the key that signed it, if one that the trust root names.
+    pub key: Option<String>,
     /// Whether a manifest says what its operations can break.
     pub declared: bool,
     /// What it was granted.
@@ -53,6 +55,11 @@ impl<P> Active<P> {
         format!("{}.{}", self.id.name(), operation.name.function)
     }
 
+    /// The plugin as somebody who acts.
+    pub fn principal(&self) -> Principal {
+        Principal::Component { plugin: self.id.clone(), digest: self.digest, tier: self.tier }
+    }
+
     /// Whose key-value space and other belongings are this plugin's. The id of an unverified component is only
     /// its own claim, so what it owns hangs on its bytes instead.
     pub fn owner(&self) -> PluginId {
@@ -72,6 +79,7 @@ impl<P> Active<P> {
             version: verified.version().to_string(),
             digest: *verified.digest(),
             tier: verified.tier(),
+            key: verified.signer().map(|signer| signer.key_id.to_string()),
             declared: verified.manifest().is_some(),
             grants: admitted.grants().clone(),
             config_keys: verified
@@ -155,6 +163,13 @@ impl<P> Catalog<P> {
     pub fn with(&self, plugin: Arc<Active<P>>) -> Self {
         let mut plugins = self.plugins.clone();
         plugins.insert(plugin.id.clone(), plugin);
+        Self { plugins }
+    }
+
+    /// The catalog without a plugin.
+    pub fn without(&self, plugin: &PluginId) -> Self {
+        let mut plugins = self.plugins.clone();
+        plugins.remove(plugin);
         Self { plugins }
     }
 

@@ -58,6 +58,15 @@ pub fn encode(bytes: &mut Vec<u8>, value: &Value) {
     }
 }
 
+/// One digest for a list of parts. Length-prefixed, so that no two lists read the same.
+pub fn fingerprint(parts: &[&[u8]]) -> Digest {
+    let mut bytes = Vec::with_capacity(256);
+    for part in parts {
+        put(&mut bytes, part);
+    }
+    Digest::of(&bytes)
+}
+
 fn put(bytes: &mut Vec<u8>, text: &[u8]) {
     bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
     bytes.extend_from_slice(text);

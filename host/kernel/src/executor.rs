@@ -2,13 +2,15 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use loong_manifest::{Code, OperationName};
+use loong_manifest::{Code, Digest, OperationName, PluginId};
 use loong_policy::Token;
+use serde_json::Value;
 
-use crate::{Active, Call, Caller, Durability, Event, Fault, Outcome, Run, ToolSummary, Usage};
+use crate::journal::Journal;
+use crate::{Active, Call, Caller, Durability, Egress, Event, Fault, Outcome, Run, ToolSummary, Usage};
 
 /// Runs the code of plugins.
 pub trait Executor: Send + Sync + Sized + 'static {
@@ -21,6 +23,50 @@ pub trait Executor: Send + Sync + Sized + 'static {
 
     /// Runs one call in a fresh instance, under the limits of the job.
     fn execute(&self, job: Job<Self>) -> impl Future<Output = Finished<Self::Output>> + Send;
+
+    /// Measures arguments in the form in which the caller has them.
+    fn measure(&self, arguments: &Self::Arguments) -> Measure;
+
+    /// Measures a result in the form in which it is handed on.
+    fn measure_output(&self, output: &Self::Output) -> Measure;
+
+    /// Arguments of this JSON object.
+    fn arguments_of(&self, json: Value) -> Self::Arguments;
+
+    /// The arguments as JSON, after they were held against the types of the operation: exactly what the plugin will
+    /// be given, in one form whatever form they came in.
+    fn arguments_json(
+        &self,
+        plugin: &Self::Plugin,
+        operation: &OperationName,
+        arguments: &Self::Arguments,
+    ) -> Result<Value, Fault>;
+
+    /// A result as JSON.
+    fn output_json(
+        &self,
+        plugin: &Self::Plugin,
+        operation: &OperationName,
+        output: &Self::Output,
+    ) -> Result<Value, Fault>;
+
+    /// A result from its JSON, in the form that belongs to the arguments.
+    fn output_of(
+        &self,
+        plugin: &Self::Plugin,
+        operation: &OperationName,
+        json: &Value,
+        arguments: &Self::Arguments,
+    ) -> Result<Self::Output, Fault>;
+}
+
+/// The digest and the size of arguments or of a result. Only the same value in the same form has the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measure {
+    /// The digest.
+    pub digest: Digest,
+    /// The size, in bytes.
+    pub bytes: u64,
 }
 
 /// One call that was decided and recorded.
@@ -52,8 +98,20 @@ pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Road<E: Executor>: Send + Sync {
     /// `Kernel::call`.
     fn call(self: Arc<Self>, call: Call<E>) -> Boxed<'static, Result<E::Output, Fault>>;
-    /// Tools that the caller may call.
-    fn search(&self, query: &str, caller: &Active<E::Plugin>) -> Vec<ToolSummary>;
+    /// Tools that the plugin may call.
+    fn search<'a>(
+        &'a self,
+        nested: &'a Nested<E>,
+        query: &'a str,
+    ) -> Boxed<'a, Result<Vec<ToolSummary>, Fault>>;
+    /// Asks policy extensions about a way to another machine, and writes it down.
+    fn reach(
+        self: Arc<Self>,
+        nested: Within<E>,
+        reach: Reach,
+        so_far: Egress,
+        durability: Durability,
+    ) -> Boxed<'static, Result<(), Fault>>;
     /// Writes an event down.
     fn record(&self, event: Event, durability: Durability) -> Boxed<'_, Result<(), Fault>>;
     /// Writes an effect down before it happens.
@@ -91,10 +149,27 @@ pub struct Nested<E: Executor> {
     pub(crate) run: Arc<Run>,
     pub(crate) plugin: Arc<Active<E::Plugin>>,
     pub(crate) call: String,
-    pub(crate) token: Token,
+    pub(crate) pack: Arc<PluginId>,
+    pub(crate) token: NestedToken,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) depth: u32,
     pub(crate) deadline: Instant,
     pub(crate) durability: Durability,
+}
+
+/// The token of a plugin that is running, made when it is first needed: most plugins call nothing.
+pub(crate) struct NestedToken {
+    pub(crate) callers: Token,
+    pub(crate) expires_ms: u64,
+    pub(crate) own: OnceLock<Token>,
+}
+
+/// Who does something, for whoever is asked about it.
+pub struct Within<E: Executor> {
+    pub(crate) run: Arc<Run>,
+    pub(crate) plugin: Arc<Active<E::Plugin>>,
+    pub(crate) call: String,
+    pub(crate) pack: Arc<PluginId>,
 }
 
 impl<E: Executor> Nested<E> {
@@ -125,21 +200,51 @@ impl<E: Executor> Nested<E> {
 
     /// Calls another operation in the name of the plugin that is running.
     pub fn call(&self, operation: &str, arguments: E::Arguments) -> Boxed<'static, Result<E::Output, Fault>> {
+        let mut first = false;
+        let token = self.token.own.get_or_init(|| {
+            first = true;
+            let grants = &self.plugin.grants;
+            self.token.callers.attenuate(&self.plugin.principal(), grants.operations(), self.token.expires_ms)
+        });
+        let caller = Caller::Plugin {
+            plugin: Arc::clone(&self.plugin),
+            call: self.call.clone(),
+            pack: Arc::clone(&self.pack),
+            journal: Arc::clone(&self.journal),
+            first,
+        };
         let call = Call {
             run: Arc::clone(&self.run),
-            caller: Caller::Plugin { plugin: Arc::clone(&self.plugin), call: self.call.clone() },
-            token: self.token.clone(),
+            caller,
+            token: token.clone(),
             operation: operation.to_owned(),
             arguments,
             deadline: Some(self.deadline),
-            depth: self.depth + 1,
+            depth: self.depth.saturating_add(1),
         };
         Arc::clone(&self.road).call(call)
     }
 
     /// Tools that the plugin that is running may call.
-    pub fn search(&self, query: &str) -> Vec<ToolSummary> {
-        self.road.search(query, &self.plugin)
+    pub async fn search(&self, query: &str) -> Result<Vec<ToolSummary>, Fault> {
+        self.road.search(self, query).await
+    }
+
+    /// What the call did so far that must not be done again when its run stops and goes on.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Whether the call can stop in the middle because a call that it makes needs an approval: it may call others.
+    pub fn may_stop(&self) -> bool {
+        !self.plugin.grants.operations().is_empty()
+    }
+
+    /// The name of an effect in the journal: everything that makes it this one.
+    pub fn effect_key(&self, capability: &str, request: &[&[u8]]) -> Digest {
+        let of: [&[u8]; 3] =
+            [b"loong.journal.effect/1", self.plugin.digest.as_bytes(), capability.as_bytes()];
+        crate::chain::fingerprint(&[&of, request].concat())
     }
 
     /// Writes down, before it happens, that the plugin uses a capability on something outside. In a high-risk
@@ -152,8 +257,16 @@ impl<E: Executor> Nested<E> {
     /// Asks to reach another machine, after the grants were looked at: policy extensions review it, and it is
     /// written down before it happens.
     pub async fn reach(&self, reach: &Reach) -> Result<(), Fault> {
-        self.run.count_request(&reach.host)?;
-        self.effect(reach.capability, reach.target.clone()).await
+        let so_far = self.run.count_request(&reach.host)?;
+        self.journal.cannot_repeat(|| format!("`{}` reached {}", self.plugin.id, reach.host));
+        let within = Within {
+            run: Arc::clone(&self.run),
+            plugin: Arc::clone(&self.plugin),
+            call: self.call.clone(),
+            pack: Arc::clone(&self.pack),
+        };
+        let durability = self.durability.max(Durability::Written);
+        Arc::clone(&self.road).reach(within, reach.clone(), so_far, durability).await
     }
 
     /// Counts bytes that were sent to or came from a host, in this run.

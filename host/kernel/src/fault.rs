@@ -1,10 +1,10 @@
 //! How a call can fail. A fault holds facts; words for people are made from them at the edge.
 
 use loong_manifest::{Code, LimitName, OperationName};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A typed failure of a call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "fault", rename_all = "snake_case")]
 pub enum Fault {
     /// Policy, a token or a grant refused. Nothing was executed.
@@ -26,6 +26,8 @@ pub enum Fault {
         reason: String,
         /// The policies that would allow it once approved.
         policies: Vec<String>,
+        /// The request that waits for the person, if requests are kept.
+        approval: Option<String>,
     },
     /// No active plugin offers the operation, or the caller may not know of it.
     #[error("no active plugin offers `{operation}`")]

@@ -1,24 +1,33 @@
 //! `Kernel::call`: the only way in which anything is executed.
 
-use std::collections::BTreeMap;
+mod decide;
+mod review;
+mod road;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use loong_manifest::{Code, LimitName, OperationName};
-use loong_policy::{CallFacts, PolicySet, Principal, Token, TokenUse, Verdict};
+use loong_manifest::{Code, Digest, OperationName, PluginId};
+use loong_policy::{CallFacts, PolicySet, Principal, Token};
 
-use crate::executor::{Boxed, Road};
+use self::decide::Decided;
+use self::review::Extension;
+use crate::executor::NestedToken;
+use crate::journal::{self, Entry, Journal};
+use crate::revoked::{Revocation, Revoked};
+use crate::task::{Ended, InReply, Runnable, Task};
 use crate::{
-    Active, Asked, Caller, Catalog, Durability, Event, Executor, Fault, Job, Ledger, LedgerError, Nested,
-    Offered, Outcome, ResolveError, Run, RunEnd, RunId, ToolSummary, Usage,
+    Active, Approvals, Approver, Caller, Catalog, Durability, Event, Executor, Fault, Job, Ledger,
+    LedgerError, Measure, Nested, Offered, ResolveError, Run, RunEnd, RunId, Usage,
 };
 
 /// How long a person's token lasts. A run that takes longer starts again.
 const TOKEN_LIFE_MS: u64 = 24 * 60 * 60 * 1000;
-/// How much of an operation's name is recorded or handed back where nothing has this name, in characters.
-const NAME_MAX: usize = 300;
+/// How long a request for an approval waits, unless the owner says otherwise.
+const APPROVAL_LIFE_MS: u64 = 24 * 60 * 60 * 1000;
+/// Longest arguments that are recorded as they are, in bytes of JSON. Of longer ones only the digest is.
+const RECORDED_BYTES_MAX: usize = 64 << 10;
 
 /// One call, before anything is known of it but who makes it.
 pub struct Call<E: Executor> {
@@ -38,52 +47,108 @@ pub struct Call<E: Executor> {
     pub depth: u32,
 }
 
+impl<E: Executor> Call<E> {
+    fn journal(&self) -> &Arc<Journal> {
+        match &self.caller {
+            Caller::Person => self.run.journal(),
+            Caller::Plugin { journal, .. } => journal,
+        }
+    }
+}
+
+/// Of which calls the arguments themselves are recorded. Their digest always is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RecordArguments {
+    /// Of none.
+    #[default]
+    Never,
+    /// Of those that change something.
+    Changes,
+    /// Of all.
+    Always,
+}
+
+/// What a kernel is made of.
+pub struct Parts<L, E> {
+    /// The policies in force.
+    pub policy: PolicySet,
+    /// Whoever keeps the audit log.
+    pub ledger: L,
+    /// Whoever runs components.
+    pub executor: E,
+    /// Tells milliseconds since the Unix epoch.
+    pub clock: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// Whoever keeps approvals. Without it, what needs one is refused.
+    pub approvals: Option<Arc<dyn Approvals>>,
+    /// A person who is there to be asked.
+    pub approver: Option<Arc<dyn Approver>>,
+    /// How long a request for an approval waits, in milliseconds.
+    pub approval_life_ms: u64,
+    /// Of which calls the arguments are recorded.
+    pub record_arguments: RecordArguments,
+}
+
+impl<L, E> Parts<L, E> {
+    /// Parts of a kernel that nobody is asked by and that records no arguments.
+    pub fn new(policy: PolicySet, ledger: L, executor: E, clock: Box<dyn Fn() -> u64 + Send + Sync>) -> Self {
+        Self {
+            policy,
+            ledger,
+            executor,
+            clock,
+            approvals: None,
+            approver: None,
+            approval_life_ms: APPROVAL_LIFE_MS,
+            record_arguments: RecordArguments::Never,
+        }
+    }
+}
+
 /// Decides, records, executes and records again.
 pub struct Kernel<L, E: Executor> {
-    policy: PolicySet,
-    ledger: L,
-    executor: E,
+    parts: Parts<L, E>,
     catalog: ArcSwap<Catalog<E::Plugin>>,
-    clock: Box<dyn Fn() -> u64 + Send + Sync>,
-    /// The generation of tokens that is in force; raising it revokes all earlier ones.
-    generation: AtomicU64,
+    extensions: ArcSwap<Vec<Arc<Extension<E::Plugin>>>>,
+    revoked: Revoked,
 }
 
 /// A plugin, and the operation of it that a name leads to.
 pub type Found<P> = (Arc<Active<P>>, Offered);
 
-/// What was found out about a call before it may be executed.
-struct Decided<P> {
-    callee: Arc<Active<P>>,
-    operation: Offered,
-    durability: Durability,
-}
-
 impl<L: Ledger, E: Executor> Kernel<L, E> {
-    /// A kernel with no plugins. `clock` tells milliseconds since the Unix epoch.
+    /// A kernel with no plugins, as [`Parts::new`] makes it.
     pub fn new(
         policy: PolicySet,
         ledger: L,
         executor: E,
         clock: Box<dyn Fn() -> u64 + Send + Sync>,
     ) -> Arc<Self> {
-        let catalog = ArcSwap::from_pointee(Catalog::default());
-        Arc::new(Self { policy, ledger, executor, catalog, clock, generation: AtomicU64::new(0) })
+        Self::of(Parts::new(policy, ledger, executor, clock))
+    }
+
+    /// A kernel with no plugins.
+    pub fn of(parts: Parts<L, E>) -> Arc<Self> {
+        Arc::new(Self {
+            parts,
+            catalog: ArcSwap::from_pointee(Catalog::default()),
+            extensions: ArcSwap::from_pointee(Vec::new()),
+            revoked: Revoked::default(),
+        })
     }
 
     /// The policies in force.
     pub const fn policy(&self) -> &PolicySet {
-        &self.policy
+        &self.parts.policy
     }
 
     /// Whoever runs components.
     pub const fn executor(&self) -> &E {
-        &self.executor
+        &self.parts.executor
     }
 
     /// Whoever keeps the audit log.
     pub const fn ledger(&self) -> &L {
-        &self.ledger
+        &self.parts.ledger
     }
 
     /// The active plugins, as they are now.
@@ -93,32 +158,28 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
 
     /// Makes a plugin active, in place of an older version of itself. The load is written down first. The id of
     /// a plugin whose tier is lower is only its own claim, so it never takes the place of a better known one.
-    pub async fn activate(
-        &self,
-        plugin: Active<E::Plugin>,
-        key: Option<String>,
-        run: Option<&Run>,
-    ) -> Result<(), Fault> {
-        if let Some(active) = self.catalog.load().plugin(&plugin.id)
-            && active.tier > plugin.tier
+    pub async fn activate(&self, plugin: Active<E::Plugin>, run: Option<&Run>) -> Result<(), Fault> {
+        let before = self.catalog.load().plugin(&plugin.id).map(|active| (active.tier, active.digest));
+        if let Some((tier, _)) = before
+            && tier > plugin.tier
         {
             return Err(Fault::Denied {
                 code: Code::TierTooLow,
-                reason: format!(
-                    "`{}` is active at tier {}; this one is {}",
-                    plugin.id, active.tier, plugin.tier
-                ),
+                reason: format!("`{}` is active at tier {tier}; this one is {}", plugin.id, plugin.tier),
                 policies: Vec::new(),
             });
         }
-        let event = Event::PluginLoaded {
-            run: run.map(|run| run.id().to_string()),
-            plugin: plugin.id.clone(),
-            version: plugin.version.clone(),
-            digest: plugin.digest,
-            tier: plugin.tier,
-            key,
-            grants: plugin.grants.names(),
+        let run = run.map(|run| run.id().to_string());
+        let event = match before {
+            Some((_, before)) if before != plugin.digest => Event::PluginSwapped {
+                run,
+                plugin: plugin.id.clone(),
+                version: plugin.version.clone(),
+                before,
+                digest: plugin.digest,
+                tier: plugin.tier,
+            },
+            _ => loaded(run, &plugin),
         };
         self.append(event, Durability::Written).await?;
         let plugin = Arc::new(plugin);
@@ -126,36 +187,90 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
         Ok(())
     }
 
-    /// Writes down that a component was refused before it could become a plugin.
-    pub async fn refuse(&self, event: Event) -> Result<(), Fault> {
+    /// Makes a plugin a policy extension: from now on it reviews what policy allows. Nothing can call it, and
+    /// it is in no catalog.
+    pub async fn activate_extension(
+        &self,
+        plugin: Active<E::Plugin>,
+        run: Option<&Run>,
+    ) -> Result<(), Fault> {
+        let extension = Extension::of(plugin)?;
+        self.append(loaded(run.map(|run| run.id().to_string()), extension.plugin()), Durability::Written)
+            .await?;
+        let extension = Arc::new(extension);
+        self.extensions.rcu(|extensions| {
+            let mut extensions: Vec<_> = extensions.iter().cloned().collect();
+            extensions.retain(|other| other.plugin().id != extension.plugin().id);
+            extensions.push(Arc::clone(&extension));
+            extensions.sort_by(|left, right| left.plugin().id.cmp(&right.plugin().id));
+            extensions
+        });
+        Ok(())
+    }
+
+    /// Writes down what happened to a component before it became a plugin.
+    pub async fn note(&self, event: Event) -> Result<(), Fault> {
         self.append(event, Durability::Written).await
     }
 
-    /// Revokes every token issued so far. Calls under way end; none of them can make another.
-    pub fn revoke_tokens(&self) {
-        self.generation.fetch_add(1, Ordering::AcqRel);
+    /// Revokes tokens. Calls under way end; none of them can make another. Plugins that a revoked key signed are
+    /// active no longer.
+    pub async fn revoke(&self, revocation: &Revocation, reason: &str) -> Result<(), Fault> {
+        // First, so that nothing uses what is about to be recorded as revoked.
+        if !self.revoked.revoke(revocation) {
+            return Ok(());
+        }
+        let (token, generation, key) = match revocation {
+            Revocation::Token(token) => (Some(token.clone()), None, None),
+            Revocation::Generation => (None, Some(self.revoked.generation()), None),
+            Revocation::Key(key) => (None, None, Some(key.clone())),
+        };
+        let (run, reason) = (None, loong_manifest::escape(reason));
+        let event = Event::TokenRevoked { run, token, generation, key, reason };
+        self.append(event, Durability::Written).await?;
+        for plugin in
+            self.catalog.load_full().plugins().filter(|plugin| self.revoked.key(plugin.key.as_deref()))
+        {
+            self.catalog.rcu(|catalog| catalog.without(&plugin.id));
+            let event = Event::PluginUnloaded {
+                run: None,
+                plugin: plugin.id.clone(),
+                digest: plugin.digest,
+                reason: "the key that signed it was revoked".to_owned(),
+            };
+            self.append(event, Durability::Written).await?;
+        }
+        Ok(())
     }
 
     /// Begins a run: a person asks for something. Nothing happens in a run that could not be written down.
     pub async fn start(&self, id: RunId, request: String) -> Result<(Arc<Run>, Token), Fault> {
-        let now_ms = (self.clock)();
-        let expires_ms = now_ms.saturating_add(TOKEN_LIFE_MS);
-        let token = Token::issue(id.as_str(), self.generation.load(Ordering::Acquire), expires_ms);
-        let run = id.to_string();
-        self.append(
-            Event::TokenIssued {
-                run: run.clone(),
-                token: token.id(),
-                holder: "person".to_owned(),
-                expires_ms,
-                generation: self.generation.load(Ordering::Acquire),
-            },
-            Durability::Queued,
-        )
-        .await?;
-        self.append(Event::RunStarted { run, request, policy: self.policy.digest() }, Durability::Written)
-            .await?;
+        let token = self.issue(&id).await?;
+        let event = Event::RunStarted { run: id.to_string(), request, policy: self.policy().digest() };
+        self.append(event, Durability::Written).await?;
         Ok((Arc::new(Run::new(id)), token))
+    }
+
+    /// Lets a run that stopped for an approval go on, after so many calls and with what it had done.
+    pub async fn resume(
+        &self,
+        id: RunId,
+        calls: u64,
+        earlier: Vec<Entry>,
+    ) -> Result<(Arc<Run>, Token), Fault> {
+        let token = self.issue(&id).await?;
+        let name = id.to_string();
+        let run = Run::resuming(id, calls, earlier);
+        let (policy, journaled) = (self.policy().digest(), run.journal().left());
+        self.append(Event::RunResumed { run: name, policy, journaled }, Durability::Written).await?;
+        Ok((Arc::new(run), token))
+    }
+
+    async fn issue(&self, run: &RunId) -> Result<Token, Fault> {
+        let expires_ms = self.now_ms().saturating_add(TOKEN_LIFE_MS);
+        let token = Token::issue(run.as_str(), self.revoked.generation(), expires_ms);
+        self.append(issued(run.as_str(), &token, "person"), Durability::Queued).await?;
+        Ok(token)
     }
 
     /// Ends a run.
@@ -172,133 +287,84 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
     /// Decides what would happen to a call, without making it or writing it down.
     pub fn preview(&self, operation: &str) -> Result<(Found<E::Plugin>, CallFacts), ResolveError> {
         let (callee, offered) = self.catalog.load().resolve(operation)?;
-        let facts = facts(Principal::Person, &callee, &offered, 0);
+        let facts = decide::facts(Principal::Person, &callee, &offered, offered.risk, 0);
         Ok(((callee, offered), facts))
     }
 
     /// Makes one call. See the module and `design.md` for the road it takes.
     pub async fn call(self: Arc<Self>, call: Call<E>) -> Result<E::Output, Fault> {
-        let id = call.run.next_call()?;
-        let decided = match self.decide(&call, &id).await {
-            Ok(decided) => decided,
-            Err(fault) => {
-                call.run.count_denied();
-                return Err(fault);
-            }
-        };
-        self.execute(call, id, decided).await
+        let task = Task::new(call.run.next_call()?);
+        let run = Arc::clone(&call.run);
+        if let (Caller::Plugin { plugin, first: true, .. }, true) = (&call.caller, call.depth > 0) {
+            let event = issued(run.id().as_str(), &call.token, &plugin.id.to_string());
+            self.append(event, Durability::Queued).await?;
+        }
+        self.travel(call, task).await.into_result()
     }
 
-    /// Resolves and decides, and writes the decision down, whatever it is.
-    async fn decide(&self, call: &Call<E>, id: &str) -> Result<Decided<E::Plugin>, Fault> {
-        let resolved = self.resolve(call);
-        let mut event = DecisionFacts::of(call, id);
-        let (callee, operation) = match resolved {
+    async fn travel(self: Arc<Self>, call: Call<E>, task: Task<Runnable>) -> Ended<E::Output> {
+        let task = task.send();
+        let measure = self.executor().measure(&call.arguments);
+        let run = Arc::clone(&call.run);
+        let refused = |fault: Fault| {
+            run.count_denied();
+            fault
+        };
+        let (callee, operation) = match self.find(&call, &task.id).await {
             Ok(found) => found,
-            Err((code, fault)) => {
-                let event = event.finish(Outcome::Deny, Some(code), Vec::new());
-                self.append(event, Durability::Queued).await?;
-                return Err(fault);
-            }
+            Err(fault) => return task.fault(refused(fault)).into(),
         };
-        event.callee(&call.caller, &callee, &operation);
-        let durability = if operation.risk.rank() > 0 { Durability::Durable } else { Durability::Queued };
-        let (outcome, policies, fault) = self.verdict(call, &callee, &operation);
-        let event = event.finish(outcome, fault.as_ref().map(Fault::code), policies);
-        self.append(event, if fault.is_none() { durability } else { Durability::Queued }).await?;
-        fault.map_or(Ok(Decided { callee, operation, durability }), Err)
-    }
-
-    /// Finds the operation. To a plugin, what it was not granted and what does not exist look the same.
-    fn resolve(&self, call: &Call<E>) -> Result<Found<E::Plugin>, (Code, Fault)> {
-        let name = || loong_manifest::escape(&call.operation.chars().take(NAME_MAX).collect::<String>());
-        let unknown = || Fault::Unknown { operation: name() };
-        let found = self.catalog.load().resolve(&call.operation);
-        match (&call.caller, found) {
-            (_, Err(ResolveError::Unknown)) => Err((Code::OperationUnknown, unknown())),
-            (Caller::Plugin { plugin, .. }, Ok((_, operation)))
-                if !plugin.grants.operation(&operation.name) =>
-            {
-                Err((Code::CapabilityDenied, unknown()))
-            }
-            (Caller::Plugin { .. }, Err(ResolveError::Ambiguous(_))) => {
-                Err((Code::OperationAmbiguous, unknown()))
-            }
-            (Caller::Person, Err(ResolveError::Ambiguous(candidates))) => {
-                Err((Code::OperationAmbiguous, Fault::Ambiguous { operation: name(), candidates }))
-            }
-            (_, Ok(found)) => Ok(found),
-        }
-    }
-
-    fn verdict(
-        &self,
-        call: &Call<E>,
-        callee: &Active<E::Plugin>,
-        operation: &Offered,
-    ) -> (Outcome, Vec<String>, Option<Fault>) {
-        let principal = principal(&call.caller);
-        let use_of = TokenUse {
-            run: call.run.id().as_str(),
-            holder: &principal,
-            operation: &operation.name,
-            generation: self.generation.load(Ordering::Acquire),
-            now_ms: (self.clock)(),
-        };
-        if let Err(denial) = call.token.check(&use_of) {
-            let fault =
-                Fault::Denied { code: denial.code(), reason: denial.to_string(), policies: Vec::new() };
-            return (Outcome::Deny, Vec::new(), Some(fault));
-        }
-        let depth_max = callee.limits.depth_max;
-        if call.depth > depth_max {
-            let fault = Fault::Limit {
-                limit: LimitName::Depth,
-                maximum: u64::from(depth_max),
-                used: Some(u64::from(call.depth)),
+        let key = key(&call, &callee, &operation.name, &measure);
+        if let Some(outcome) = call.journal().outcome(&key) {
+            // Nothing is executed: the run already has this outcome.
+            return match self.replay(&call, task.sent(), &callee, &operation, &measure, outcome).await {
+                Ok(ended) => ended,
+                Err((task, fault)) => task.fault(fault).into(),
             };
-            return (Outcome::Deny, Vec::new(), Some(fault));
         }
-        let decision = self.policy.decide(&facts(principal, callee, operation, call.depth));
-        let policies = decision.policies.clone();
-        match decision.verdict {
-            Verdict::Allow => (Outcome::Allow, policies, None),
-            Verdict::Deny => {
-                let fault = Fault::Denied {
-                    code: Code::PolicyDenied,
-                    reason: decision.reason,
-                    policies: decision.policies,
-                };
-                (Outcome::Deny, policies, Some(fault))
-            }
-            Verdict::NeedsApproval => {
-                let fault = Fault::NeedsApproval {
-                    operation: Box::new(operation.name.clone()),
-                    reason: decision.reason,
-                    policies: decision.policies,
-                };
-                (Outcome::NeedsApproval, policies, Some(fault))
-            }
+        let decided = match self.decide(&call, &task.id, callee, operation, &measure).await {
+            Ok(decided) => decided,
+            Err(fault) => return task.fault(refused(fault)).into(),
+        };
+        let started = Event::CallStarted {
+            run: call.run.id().to_string(),
+            call: task.id.clone(),
+            operation: decided.operation.name.clone(),
+            plugin: decided.callee.id.clone(),
+            digest: decided.callee.digest,
+            arguments: Some(measure.digest),
+            arguments_json: decided.recorded.clone(),
+        };
+        // Of a high-risk call the decision is on the disk already.
+        if let Err(fault) = self.append(started, Durability::Queued).await {
+            return task.fault(fault).into();
         }
+        self.execute(call, task.sent(), decided, key, measure).await
     }
 
     async fn execute(
         self: Arc<Self>,
         call: Call<E>,
-        id: String,
+        task: Task<InReply>,
         decided: Decided<E::Plugin>,
-    ) -> Result<E::Output, Fault> {
-        let Decided { callee, operation, durability } = decided;
+        key: Digest,
+        measure: Measure,
+    ) -> Ended<E::Output> {
+        let Decided { callee, operation, durability, .. } = decided;
         let begun = Instant::now();
         let own = begun + Duration::from_millis(callee.limits.deadline_ms);
         // A callee can never outlive its caller.
         let deadline = call.deadline.map_or(own, |callers| callers.min(own));
+        let callers = Arc::clone(call.journal());
+        let journal = callers.nested(callers.opened(&key));
         let nested = Nested {
             road: Arc::<Self>::clone(&self),
             token: self.token_for(&call, &callee),
             run: Arc::clone(&call.run),
             plugin: Arc::clone(&callee),
-            call: id.clone(),
+            call: task.id.clone(),
+            pack: call.pack(&callee),
+            journal: Arc::clone(&journal),
             depth: call.depth,
             deadline,
             durability,
@@ -307,34 +373,121 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
         let mut open = Open {
             kernel: &*self,
             run: &call.run,
-            call: id,
+            call: task.id.clone(),
             operation: operation.name.clone(),
+            arguments: measure,
             begun,
             deadline,
             ended: false,
         };
-        let job =
-            Job { plugin: callee, operation: operation.name, arguments: call.arguments, deadline, nested };
-        let mut finished = self.executor.execute(job).await;
+        let job = Job {
+            plugin: Arc::clone(&callee),
+            operation: operation.name.clone(),
+            arguments: call.arguments,
+            deadline,
+            nested,
+        };
+        let mut finished = self.executor().execute(job).await;
         finished.usage.duration_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let event = open.event(finished.result.as_ref().err().map(Fault::code), finished.usage);
+        finished.usage.arguments_bytes = measure.bytes;
+        let result = finished.result.as_ref().ok().map(|output| self.executor().measure_output(output));
+        finished.usage.result_bytes = result.map_or(0, |measure| measure.bytes);
+        let code = finished.result.as_ref().err().map(Fault::code);
+        match &finished.result {
+            Err(Fault::NeedsApproval { .. }) => callers.stopped(key, &journal),
+            result if durability > Durability::Queued => {
+                self.keep(&callers, key, &callee, &operation, result);
+            }
+            _ => {}
+        }
+        let event = open.event(code, finished.usage, result.map(|measure| measure.digest));
         // The outcome of a high-risk call is as durable as its decision. A failed append is remembered by the
         // ledger; only one that was dropped while it waited is made up for.
         let appended = self.append(event, durability).await;
         open.ended = true;
-        appended?;
-        finished.result
+        match appended.and(finished.result) {
+            Ok(output) => Ended::Completed(task.complete(output)),
+            Err(fault) => task.fault(fault).into(),
+        }
+    }
+
+    /// Notes what came of a call that may have changed something. When its result cannot be kept, its run
+    /// cannot go on once it has stopped.
+    fn keep(
+        &self,
+        journal: &Journal,
+        key: Digest,
+        callee: &Active<E::Plugin>,
+        operation: &Offered,
+        result: &Result<E::Output, Fault>,
+    ) {
+        match result {
+            Err(fault) => journal.done(key, || journal::Outcome::Fault(fault.clone())),
+            Ok(output) => match self.executor().output_json(&callee.plugin, &operation.name, output) {
+                Ok(json) => journal.done(key, || journal::Outcome::Result(json)),
+                Err(fault) => journal.cannot_repeat(|| format!("`{}`: {fault}", operation.name)),
+            },
+        }
+    }
+
+    /// Answers a call from the journal of its run.
+    async fn replay(
+        &self,
+        call: &Call<E>,
+        task: Task<InReply>,
+        callee: &Active<E::Plugin>,
+        operation: &Offered,
+        measure: &Measure,
+        outcome: journal::Outcome,
+    ) -> Result<Ended<E::Output>, (Task<InReply>, Fault)> {
+        let result = match outcome {
+            journal::Outcome::Result(json) => {
+                self.executor().output_of(&callee.plugin, &operation.name, &json, &call.arguments)
+            }
+            journal::Outcome::Fault(fault) => Err(fault),
+        };
+        let event = Event::CallFinished {
+            run: call.run.id().to_string(),
+            call: task.id.clone(),
+            operation: operation.name.clone(),
+            code: result.as_ref().err().map(Fault::code),
+            usage: Usage::default(),
+            arguments: Some(measure.digest),
+            result: result.as_ref().ok().map(|output| self.executor().measure_output(output).digest),
+            journaled: true,
+        };
+        if let Err(fault) = self.append(event, Durability::Written).await {
+            return Err((task, fault));
+        }
+        Ok(match result {
+            Ok(output) => Ended::Completed(task.complete(output)),
+            Err(fault) => task.fault(fault).into(),
+        })
     }
 
     /// The token that a plugin makes its own calls with: its caller's, narrowed to what it was granted.
-    fn token_for(&self, call: &Call<E>, callee: &Active<E::Plugin>) -> Token {
+    fn token_for(&self, call: &Call<E>, callee: &Active<E::Plugin>) -> NestedToken {
         // A second more than the call may take, so that the deadline is what ends a call that is late.
-        let expires_ms = (self.clock)().saturating_add(callee.limits.deadline_ms).saturating_add(1000);
-        call.token.attenuate(&component(callee), callee.grants.operations(), expires_ms)
+        let expires_ms = self.now_ms().saturating_add(callee.limits.deadline_ms).saturating_add(1000);
+        NestedToken { callers: call.token.clone(), expires_ms, own: std::sync::OnceLock::new() }
+    }
+
+    fn now_ms(&self) -> u64 {
+        (self.parts.clock)()
     }
 
     async fn append(&self, event: Event, durability: Durability) -> Result<(), Fault> {
-        self.ledger.append(event, durability).await.map_err(audit_fault)
+        self.ledger().append(event, durability).await.map_err(audit_fault)
+    }
+}
+
+impl<E: Executor> Call<E> {
+    /// What the person called first, on the way to this call.
+    fn pack(&self, callee: &Active<E::Plugin>) -> Arc<PluginId> {
+        match &self.caller {
+            Caller::Person => Arc::new(callee.id.clone()),
+            Caller::Plugin { pack, .. } => Arc::clone(pack),
+        }
     }
 }
 
@@ -342,69 +495,46 @@ fn audit_fault(error: LedgerError) -> Fault {
     Fault::Audit { problem: error.problem }
 }
 
-fn component<P>(plugin: &Active<P>) -> Principal {
-    Principal::Component { plugin: plugin.id.clone(), digest: plugin.digest, tier: plugin.tier }
-}
-
-fn principal<P>(caller: &Caller<P>) -> Principal {
-    match caller {
-        Caller::Person => Principal::Person,
-        Caller::Plugin { plugin, .. } => component(plugin),
+fn loaded<P>(run: Option<String>, plugin: &Active<P>) -> Event {
+    Event::PluginLoaded {
+        run,
+        plugin: plugin.id.clone(),
+        version: plugin.version.clone(),
+        digest: plugin.digest,
+        tier: plugin.tier,
+        key: plugin.key.clone(),
+        grants: plugin.grants.names(),
     }
 }
 
-fn facts<P>(caller: Principal, callee: &Active<P>, operation: &Offered, depth: u32) -> CallFacts {
-    CallFacts {
-        caller,
-        operation: operation.name.clone(),
-        callee: callee.id.clone(),
-        callee_tier: callee.tier,
-        callee_pure: callee.grants.is_pure(),
-        risk: callee.declared.then_some(operation.risk),
-        depth,
-        facts: BTreeMap::new(),
+fn issued(run: &str, token: &Token, holder: &str) -> Event {
+    Event::TokenIssued {
+        run: run.to_owned(),
+        token: token.id(),
+        holder: holder.to_owned(),
+        expires_ms: token.expires_ms(),
+        generation: token.generation(),
     }
 }
 
-impl<L: Ledger, E: Executor> Road<E> for Kernel<L, E> {
-    fn call(self: Arc<Self>, call: Call<E>) -> Boxed<'static, Result<E::Output, Fault>> {
-        Box::pin(Self::call(self, call))
-    }
-
-    fn search(&self, query: &str, caller: &Active<E::Plugin>) -> Vec<ToolSummary> {
-        self.catalog.load().search(query, |operation| caller.grants.operation(operation))
-    }
-
-    fn record(&self, event: Event, durability: Durability) -> Boxed<'_, Result<(), Fault>> {
-        Box::pin(self.append(event, durability))
-    }
-
-    fn effect<'a>(
-        &'a self,
-        nested: &'a Nested<E>,
-        capability: &'static str,
-        target: String,
-        refused: Option<Code>,
-        durability: Durability,
-    ) -> Boxed<'a, Result<(), Fault>> {
-        if refused.is_some() {
-            if let Err(fault) = nested.run.may_be_refused() {
-                return Box::pin(std::future::ready(Err(fault)));
-            }
-            nested.run.count_denied();
-        }
-        let event = Event::Effect {
-            run: nested.run.id().to_string(),
-            call: nested.call.clone(),
-            plugin: nested.plugin.id.clone(),
-            capability: capability.to_owned(),
-            target,
-            outcome: Nested::<E>::outcome(refused),
-            code: refused,
-            reviews: Vec::new(),
-        };
-        Box::pin(self.append(event, durability))
-    }
+/// The name of a call in the journal of its caller: who calls what, of which bytes, with which arguments.
+fn key<E: Executor>(
+    call: &Call<E>,
+    callee: &Active<E::Plugin>,
+    operation: &OperationName,
+    arguments: &Measure,
+) -> Digest {
+    let caller = match &call.caller {
+        Caller::Person => None,
+        Caller::Plugin { plugin, .. } => Some(plugin.digest),
+    };
+    crate::chain::fingerprint(&[
+        b"loong.journal.call/1",
+        caller.as_ref().map_or(&[][..], |digest| digest.as_bytes()),
+        callee.digest.as_bytes(),
+        operation.to_string().as_bytes(),
+        arguments.digest.as_bytes(),
+    ])
 }
 
 /// A call that was decided and is not yet written down as ended. When its future is dropped, because the
@@ -414,21 +544,22 @@ struct Open<'a, L: Ledger, E: Executor> {
     run: &'a Run,
     call: String,
     operation: OperationName,
+    arguments: Measure,
     begun: Instant,
     deadline: Instant,
     ended: bool,
 }
 
 impl<L: Ledger, E: Executor> Open<'_, L, E> {
-    fn event(&self, code: Option<Code>, usage: Usage) -> Event {
+    fn event(&self, code: Option<Code>, usage: Usage, result: Option<Digest>) -> Event {
         Event::CallFinished {
             run: self.run.id().to_string(),
             call: self.call.clone(),
             operation: self.operation.clone(),
             code,
             usage,
-            arguments: None,
-            result: None,
+            arguments: Some(self.arguments.digest),
+            result,
             journaled: false,
         }
     }
@@ -440,69 +571,12 @@ impl<L: Ledger, E: Executor> Drop for Open<'_, L, E> {
             let duration_us = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
             let late = Instant::now() >= self.deadline;
             let code = if late { Code::Deadline } else { Code::Interrupted };
-            let event = self.event(Some(code), Usage { duration_us, ..Usage::default() });
+            let usage = Usage { duration_us, arguments_bytes: self.arguments.bytes, ..Usage::default() };
+            let event = self.event(Some(code), usage, None);
             // A failed append is remembered by the ledger and refuses the next call.
-            let _ = self.kernel.ledger.append_now(event);
+            let _ = self.kernel.ledger().append_now(event);
         }
         self.run.closed();
-    }
-}
-
-/// The fields of a decision that are known before it is made.
-struct DecisionFacts {
-    event: Event,
-}
-
-impl DecisionFacts {
-    fn of<E: Executor>(call: &Call<E>, id: &str) -> Self {
-        let (parent, caller_digest) = match &call.caller {
-            Caller::Person => (None, None),
-            Caller::Plugin { plugin, call } => (Some(call.clone()), Some(plugin.digest)),
-        };
-        Self {
-            event: Event::Decision {
-                run: call.run.id().to_string(),
-                call: id.to_owned(),
-                parent,
-                token: call.token.id(),
-                caller: call.caller.name(),
-                caller_digest,
-                operation: loong_manifest::escape(&call.operation.chars().take(NAME_MAX).collect::<String>()),
-                plugin: None,
-                digest: None,
-                tier: None,
-                risk: None,
-                outcome: Outcome::Deny,
-                code: None,
-                policies: Vec::new(),
-                depth: call.depth,
-                pack: None,
-                raised: Vec::new(),
-                reviews: Vec::new(),
-                approval: None,
-                asked: None,
-            },
-        }
-    }
-
-    fn callee<P>(&mut self, caller: &Caller<P>, callee: &Active<P>, offered: &Offered) {
-        if let Event::Decision { operation, plugin, digest, tier, risk, asked, .. } = &mut self.event {
-            *operation = offered.name.to_string();
-            *plugin = Some(callee.id.clone());
-            *digest = Some(callee.digest);
-            *tier = Some(callee.tier);
-            *risk = Some(offered.risk);
-            *asked = Some(Asked::of(caller, callee, offered));
-        }
-    }
-
-    fn finish(mut self, decided: Outcome, why: Option<Code>, by: Vec<String>) -> Event {
-        if let Event::Decision { outcome, code, policies, .. } = &mut self.event {
-            *outcome = decided;
-            *code = why;
-            *policies = by;
-        }
-        self.event
     }
 }
 

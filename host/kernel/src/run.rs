@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use loong_manifest::{Code, LimitName};
+use loong_manifest::{Code, LimitName, PluginId};
 
+use crate::journal::{Entry, Journal};
 use crate::{Active, Fault};
 
 /// Most calls in one run, nested ones included.
@@ -24,6 +25,12 @@ impl RunId {
     /// Makes a run's name of 128 random bits.
     pub fn from_random(bits: [u8; 16]) -> Self {
         Self(bits.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Reads the name of a run that was made before.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        digits.then(|| Self(text.to_owned()))
     }
 
     /// The name.
@@ -48,6 +55,12 @@ pub enum Caller<P> {
         plugin: Arc<Active<P>>,
         /// The call in which it makes this one.
         call: String,
+        /// What the person called first, on the way to this call.
+        pack: Arc<PluginId>,
+        /// What that call did so far.
+        journal: Arc<Journal>,
+        /// Whether it is the first that the plugin makes in that call.
+        first: bool,
     },
 }
 
@@ -71,9 +84,9 @@ pub struct Egress {
 }
 
 /// One top-level execution.
-#[derive(Debug)]
 pub struct Run {
     id: RunId,
+    journal: Arc<Journal>,
     egress: Mutex<BTreeMap<String, Egress>>,
     calls: AtomicU64,
     denied: AtomicU64,
@@ -82,10 +95,16 @@ pub struct Run {
 
 impl Run {
     pub(crate) fn new(id: RunId) -> Self {
+        Self::resuming(id, 0, Vec::new())
+    }
+
+    /// A run that goes on after so many calls, with what it had done.
+    pub(crate) fn resuming(id: RunId, calls: u64, earlier: Vec<Entry>) -> Self {
         Self {
             id,
+            journal: Arc::new(Journal::resuming(earlier)),
             egress: Mutex::default(),
-            calls: AtomicU64::new(0),
+            calls: AtomicU64::new(calls),
             denied: AtomicU64::new(0),
             open: AtomicU64::new(0),
         }
@@ -94,6 +113,11 @@ impl Run {
     /// The run's name.
     pub const fn id(&self) -> &RunId {
         &self.id
+    }
+
+    /// What was done in it that must not be done again when it stops for an approval and goes on.
+    pub const fn journal(&self) -> &Arc<Journal> {
+        &self.journal
     }
 
     /// Calls made so far, refused ones included.
@@ -134,16 +158,18 @@ impl Run {
         self.hosts().get(host).copied().unwrap_or_default()
     }
 
-    /// Counts a request to a host that is about to be made.
-    pub(crate) fn count_request(&self, host: &str) -> Result<(), Fault> {
+    /// Counts a request to a host that is about to be made; says what there was before it.
+    pub(crate) fn count_request(&self, host: &str) -> Result<Egress, Fault> {
         let mut hosts = self.hosts();
         let used = hosts.len() as u64 + 1;
         if used > EGRESS_HOSTS_MAX && !hosts.contains_key(host) {
             let limit = LimitName::EgressHosts;
             return Err(Fault::Limit { limit, maximum: EGRESS_HOSTS_MAX, used: Some(used) });
         }
-        hosts.entry(host.to_owned()).or_default().requests += 1;
-        Ok(())
+        let egress = hosts.entry(host.to_owned()).or_default();
+        let so_far = *egress;
+        egress.requests += 1;
+        Ok(so_far)
     }
 
     /// Counts bytes to or from a host that was asked before.

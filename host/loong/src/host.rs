@@ -183,6 +183,10 @@ impl Host {
         verified.map_err(|error| self.refused(&path.display().to_string(), digest, error, session))
     }
 
+    fn note(&self, event: Event) -> Result<(), CommandError> {
+        Ok(self.runtime.block_on(self.kernel.note(event))?)
+    }
+
     /// Writes a refusal down and hands it on.
     fn refused(
         &self,
@@ -198,7 +202,7 @@ impl Host {
             code: error.code,
             reason: error.headline.clone(),
         };
-        match self.runtime.block_on(self.kernel.refuse(event)) {
+        match self.runtime.block_on(self.kernel.note(event)) {
             Ok(()) => error,
             Err(fault) => fault.into(),
         }
@@ -230,7 +234,17 @@ impl Host {
         tier_min: Tier,
     ) -> Result<Arc<Active<Plugin>>, CommandError> {
         let verified = self.verify(path, Some(session))?;
-        let (id, key) = (verified.id().clone(), verified.signer().map(|signer| signer.key_id.to_string()));
+        let id = verified.id().clone();
+        let run = session.run.id().to_string();
+        self.note(Event::PluginVerified {
+            run: Some(run.clone()),
+            plugin: id.clone(),
+            version: verified.version().to_string(),
+            digest: *verified.digest(),
+            tier: verified.tier(),
+            tier_requested: tier_min,
+            key: verified.signer().map(|signer| signer.key_id.to_string()),
+        })?;
         let digest = Some(*verified.digest());
         let refused = |error: CommandError| {
             self.refused(
@@ -252,15 +266,18 @@ impl Host {
         let offer = self.args.grant.offer(&self.settings, &verified)?;
         let admitted = loong_policy::admit(self.kernel.policy(), verified, &offer)
             .map_err(|denial| refused(denial.into()))?;
+        self.note(Event::PluginAdmitted {
+            run: Some(run),
+            plugin: id.clone(),
+            digest: *admitted.verified().digest(),
+            tier: admitted.verified().tier(),
+            grants: admitted.grants().names(),
+        })?;
         let plugin = self
             .runtime
             .block_on(self.kernel.executor().load(&admitted))
             .map_err(|error| refused(CommandError::from(error).detail(format!("`{id}` cannot be loaded"))))?;
-        self.runtime.block_on(self.kernel.activate(
-            Active::new(&admitted, plugin),
-            key,
-            Some(&session.run),
-        ))?;
+        self.runtime.block_on(self.kernel.activate(Active::new(&admitted, plugin), Some(&session.run)))?;
         let catalog = self.kernel.catalog();
         catalog
             .plugin(&id)

@@ -24,5 +24,5 @@ pub use manifest::{
     Compatibility, Kind, Manifest, ManifestError, OperationEntry, Risk, Route, SCHEMA_ID, Setup, Slot,
     SlotMode,
 };
-pub use text::{escape, escape_json, escape_lines};
+pub use text::{escape, escape_json, escape_lines, hidden_characters};
 pub use tier::{ExecutionTier, Tier};

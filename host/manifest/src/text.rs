@@ -28,6 +28,11 @@ pub fn escape_json(text: &str) -> String {
     safe
 }
 
+/// How many characters of a text a terminal would obey or a reader would not see, line breaks included.
+pub fn hidden_characters(text: &str) -> u64 {
+    text.chars().filter(|character| is_hidden(*character)).count() as u64
+}
+
 fn escape_keeping(text: &str, lines: bool) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {

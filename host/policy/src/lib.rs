@@ -7,6 +7,7 @@
 //! evaluated denies. Numbers per tier are in `tiers.toml`.
 
 mod admission;
+mod approval;
 mod ask;
 mod call;
 mod denial;
@@ -22,6 +23,7 @@ mod tiers;
 mod token;
 
 pub use admission::{Admitted, Asked, Offer, OfferedFolder, Outcome, Preview, admit, preview};
+pub use approval::{ApprovalRequest, Grant, Rendered, Subject, binding};
 pub use call::{CallFacts, Decision, FACTS, Principal, Verdict};
 pub use denial::{Denial, Refusal};
 pub use explain::{Answer, Change, Explanation};

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use loong_manifest::{Code, Digest, OperationName, OperationPattern};
+use loong_manifest::{Code, Digest, OperationName, OperationPattern, PluginId};
 
 use crate::Principal;
 
@@ -16,6 +16,10 @@ pub struct Token {
     /// One layer for every holder since the person; an operation has to be covered in each of them, so a
     /// layer more can only narrow.
     layers: Vec<Arc<[OperationPattern]>>,
+    /// Ids of the tokens that this one was made of, the person's first: revoking one of them revokes this one.
+    lineage: Vec<Arc<str>>,
+    /// What the person called first: outside of what that does, the token is good for nothing.
+    pack: Option<PluginId>,
     generation: u64,
     expires_ms: u64,
 }
@@ -27,6 +31,8 @@ pub struct TokenUse<'a> {
     pub run: &'a str,
     /// Who makes it.
     pub holder: &'a Principal,
+    /// What the person called first, on the way to this call; none for a call by the person.
+    pub pack: Option<&'a PluginId>,
     /// What is called.
     pub operation: &'a OperationName,
     /// The generation of tokens that is in force. Raising it revokes every earlier token.
@@ -41,6 +47,9 @@ pub enum TokenDenial {
     /// It was issued in another run.
     #[error("the token is of another run")]
     Run,
+    /// It was issued for what another pack does.
+    #[error("the token is of another pack")]
+    Pack,
     /// Somebody else holds it.
     #[error("the token was issued to another holder")]
     Holder,
@@ -73,7 +82,9 @@ impl TokenDenial {
     /// The public code.
     pub const fn code(self) -> Code {
         match self {
-            Self::Run | Self::Holder | Self::Generation { .. } | Self::Operation => Code::TokenInvalid,
+            Self::Run | Self::Pack | Self::Holder | Self::Generation { .. } | Self::Operation => {
+                Code::TokenInvalid
+            }
             Self::Revoked { .. } => Code::TokenRevoked,
             Self::Expired { .. } => Code::TokenExpired,
         }
@@ -84,7 +95,15 @@ impl Token {
     /// The token with which a run begins: a person may call everything until it expires. What is allowed
     /// is for policies to say.
     pub fn issue(run: &str, generation: u64, expires_ms: u64) -> Self {
-        Self { run: run.into(), holder: Principal::Person, layers: Vec::new(), generation, expires_ms }
+        Self {
+            run: run.into(),
+            holder: Principal::Person,
+            layers: Vec::new(),
+            lineage: Vec::new(),
+            pack: None,
+            generation,
+            expires_ms,
+        }
     }
 
     /// The token of a component that this token's holder calls: of the same run and generation, good for no
@@ -100,10 +119,18 @@ impl Token {
         if !layers.iter().any(|layer| Arc::ptr_eq(layer, operations)) {
             layers.push(Arc::clone(operations));
         }
+        let mut lineage = self.lineage.clone();
+        lineage.push(self.id().into());
+        let first = match callee {
+            Principal::Component { plugin, .. } => Some(plugin),
+            Principal::Person => None,
+        };
         Self {
             run: Arc::clone(&self.run),
             holder: callee.clone(),
             layers,
+            lineage,
+            pack: self.pack.as_ref().or(first).cloned(),
             generation: self.generation,
             expires_ms: self.expires_ms.min(expires_ms),
         }
@@ -117,6 +144,9 @@ impl Token {
         }
         if self.holder != *use_of.holder {
             return Err(TokenDenial::Holder);
+        }
+        if self.pack.as_ref() != use_of.pack {
+            return Err(TokenDenial::Pack);
         }
         if generation < use_of.generation {
             return Err(TokenDenial::Revoked { generation });
@@ -136,6 +166,16 @@ impl Token {
     /// Whether the operation is within the token's reach.
     pub fn covers(&self, operation: &OperationName) -> bool {
         self.layers.iter().all(|layer| layer.iter().any(|pattern| pattern.covers(operation)))
+    }
+
+    /// Ids of the tokens that this one was made of, the person's first.
+    pub fn lineage(&self) -> &[Arc<str>] {
+        &self.lineage
+    }
+
+    /// The generation it belongs to.
+    pub const fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Who may use it.
@@ -165,6 +205,7 @@ impl Token {
                 add(tier.as_str().as_bytes());
             }
         }
+        add(self.pack.as_ref().map(ToString::to_string).unwrap_or_default().as_bytes());
         add(&self.generation.to_be_bytes());
         add(&self.expires_ms.to_be_bytes());
         for layer in &self.layers {
@@ -202,8 +243,15 @@ mod tests {
     #[track_caller]
     fn check(change: impl Fn(&mut TokenUse<'_>), expected: &str) {
         let (holder, operation) = (component("core:pack"), "core:git/git@0.1.0#log".parse().unwrap());
-        let mut use_of =
-            TokenUse { run: "r1", holder: &holder, operation: &operation, generation: 3, now_ms: 499 };
+        let first: PluginId = "core:pack".parse().unwrap();
+        let mut use_of = TokenUse {
+            run: "r1",
+            holder: &holder,
+            pack: Some(&first),
+            operation: &operation,
+            generation: 3,
+            now_ms: 499,
+        };
         change(&mut use_of);
         let said = pack()
             .check(&use_of)
@@ -215,6 +263,7 @@ mod tests {
     fn is_good_for_its_run_holder_generation_time_and_operations() {
         check(|_| {}, "good");
         check(|use_of| use_of.run = "r2", "token_invalid: the token is of another run");
+        check(|use_of| use_of.pack = None, "token_invalid: the token is of another pack");
         check(
             |use_of| use_of.generation = 4,
             "token_revoked: the token is of generation 3, which was revoked",
@@ -238,7 +287,8 @@ mod tests {
             Principal::Component { plugin, digest, tier: Tier::Unverified },
         ];
         for holder in &others {
-            let use_of = TokenUse { run: "r1", holder, operation: &operation, generation: 3, now_ms: 0 };
+            let use_of =
+                TokenUse { run: "r1", holder, pack: None, operation: &operation, generation: 3, now_ms: 0 };
             assert_eq!(pack().check(&use_of), Err(TokenDenial::Holder), "{holder:?}");
         }
     }
@@ -246,7 +296,14 @@ mod tests {
     #[test]
     fn is_good_for_no_operation_outside_its_patterns() {
         let (holder, operation) = (component("core:pack"), "core:file/file@0.1.0#read".parse().unwrap());
-        let use_of = TokenUse { run: "r1", holder: &holder, operation: &operation, generation: 3, now_ms: 0 };
+        let use_of = TokenUse {
+            run: "r1",
+            holder: &holder,
+            pack: Some(&"core:pack".parse().unwrap()),
+            operation: &operation,
+            generation: 3,
+            now_ms: 0,
+        };
         assert_eq!(pack().check(&use_of), Err(TokenDenial::Operation));
         assert_eq!(TokenDenial::Operation.code(), Code::TokenInvalid);
     }
@@ -291,7 +348,7 @@ mod tests {
         ) {
             let operation = operation.parse().unwrap();
             let good = |token: &Token| {
-                token.check(&TokenUse { run: "r", holder: token.holder(), operation: &operation, generation: 0, now_ms })
+                token.check(&TokenUse { run: "r", holder: token.holder(), pack: token.pack.as_ref(), operation: &operation, generation: 0, now_ms })
                     .is_ok()
             };
             let mut token = Token::issue("r", 0, 1_000);

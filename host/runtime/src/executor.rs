@@ -8,9 +8,10 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Instant;
 
-use loong_kernel::{Executor, Fault, Finished, Job, KvSpace, Offered, Usage};
-use loong_manifest::{Access, LimitName, Meter, Risk};
+use loong_kernel::{Executor, Fault, Finished, Job, KvSpace, Measure, Offered, Usage};
+use loong_manifest::{Access, Digest, LimitName, Meter, OperationName, Risk};
 use loong_policy::Admitted;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use wasmtime::Store;
 use wasmtime::component::Val;
@@ -21,6 +22,7 @@ use crate::fault;
 use crate::guest::{CommandLine, Guest, Probe, Services, Stdin};
 use crate::limiter::{Budget, Limiter};
 use crate::link;
+use crate::measure;
 use crate::plugin::{Export, LoadError, Plugin};
 use crate::values::{self, ConversionLimits};
 use crate::watch::Watch;
@@ -104,10 +106,7 @@ impl Runtime {
         let active = Arc::clone(&job.plugin);
         let plugin = &active.plugin;
         let limits = &active.limits;
-        let export = plugin
-            .exports
-            .get(&job.operation)
-            .ok_or_else(|| Fault::Unknown { operation: job.operation.to_string() })?;
+        let export = plugin.export(&job.operation)?;
         let is_command =
             job.operation.interface.as_ref().is_some_and(|interface| interface.path() == "wasi:cli/run");
         let (arguments, command_line, typed) = arguments(export, job.arguments)?;
@@ -116,6 +115,13 @@ impl Runtime {
         // What says that it only reads gets no way to write: its risk was decided by, so it is held to it.
         let reads = |offered: &Offered| offered.name == job.operation && offered.risk == Risk::Read;
         let access_max = if active.operations.iter().any(reads) { Access::Read } else { Access::Write };
+        if access_max == Access::Write
+            && let Some(folder) = active.grants.folders.iter().find(|folder| folder.access == Access::Write)
+        {
+            job.nested
+                .journal()
+                .cannot_repeat(|| format!("`{}` may have changed `/{}`", active.id, folder.name));
+        }
         let guest = Guest::new(limiter, job.nested, self.services.clone(), probe, command_line, access_max)?;
         let mut store = Store::new(plugin.pre.engine(), guest);
         store.limiter(|guest| &mut guest.limiter);
@@ -235,5 +241,85 @@ impl Executor for Runtime {
             ..Usage::default()
         };
         Finished { result, usage }
+    }
+
+    fn measure(&self, arguments: &Arguments) -> Measure {
+        measure::arguments(arguments)
+    }
+
+    fn measure_output(&self, output: &Output) -> Measure {
+        measure::output(output)
+    }
+
+    fn arguments_of(&self, json: Value) -> Arguments {
+        Arguments::Json(json)
+    }
+
+    fn arguments_json(
+        &self,
+        plugin: &Plugin,
+        operation: &OperationName,
+        arguments: &Arguments,
+    ) -> Result<Value, Fault> {
+        let export = plugin.export(operation)?;
+        let parameters = || export.parameters.iter().map(|(name, ty)| (name.as_str(), ty.clone()));
+        let converted;
+        let values = match arguments {
+            Arguments::Values(values) => values,
+            Arguments::Json(json) => {
+                converted = values::arguments_from_json(parameters(), json, &ConversionLimits::DEFAULT)
+                    .map_err(|error| Fault::Arguments { problem: error.to_string() })?;
+                &converted
+            }
+            Arguments::Command { arguments, stdin } => {
+                let stdin = match stdin {
+                    Stdin::Empty => Value::Null,
+                    Stdin::Bytes(bytes) => json!({ "bytes": bytes.len(), "digest": Digest::of(bytes) }),
+                    Stdin::Inherited => json!("what is typed or piped into this command"),
+                };
+                return Ok(json!({ "arguments": arguments, "stdin": stdin }));
+            }
+        };
+        let mut members = serde_json::Map::new();
+        for ((name, ty), value) in parameters().zip(values) {
+            let json = values::to_json(&ty, value)
+                .map_err(|error| Fault::Arguments { problem: error.to_string() })?;
+            members.insert(name.to_owned(), json);
+        }
+        Ok(Value::Object(members))
+    }
+
+    fn output_json(
+        &self,
+        plugin: &Plugin,
+        operation: &OperationName,
+        output: &Output,
+    ) -> Result<Value, Fault> {
+        match output {
+            Output::Json(json) => Ok(json.clone()),
+            Output::Values(values) => {
+                let export = plugin.export(operation)?;
+                values::results_to_json(export.results.iter().cloned(), values)
+                    .map_err(|error| Fault::Result { problem: error.to_string() })
+            }
+        }
+    }
+
+    fn output_of(
+        &self,
+        plugin: &Plugin,
+        operation: &OperationName,
+        json: &Value,
+        arguments: &Arguments,
+    ) -> Result<Output, Fault> {
+        if !matches!(arguments, Arguments::Values(_)) {
+            return Ok(Output::Json(json.clone()));
+        }
+        let export = plugin.export(operation)?;
+        let value = |ty| {
+            values::from_json(ty, json, &ConversionLimits::DEFAULT)
+                .map_err(|error| Fault::Result { problem: error.to_string() })
+        };
+        Ok(Output::Values(export.results.iter().map(value).collect::<Result<_, _>>()?))
     }
 }

@@ -11,6 +11,7 @@ mod fault;
 mod guest;
 mod limiter;
 mod link;
+mod measure;
 mod plugin;
 pub mod values;
 mod watch;

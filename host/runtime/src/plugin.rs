@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use loong_kernel::Fault;
 use loong_manifest::{Code, InterfaceName, Meter, OperationName};
 use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
@@ -90,6 +91,11 @@ impl Plugin {
     /// What other plugins have to offer.
     pub fn imports(&self) -> &[Import] {
         &self.imports
+    }
+
+    /// An exported function.
+    pub(crate) fn export(&self, operation: &OperationName) -> Result<&Export, Fault> {
+        self.exports.get(operation).ok_or_else(|| Fault::Unknown { operation: operation.to_string() })
     }
 
     /// The signature of an exported function.

@@ -140,7 +140,7 @@ impl Host {
         let verified = loong_trust::verify(candidate, &self.root, clock() / 1000).unwrap();
         let admitted = loong_policy::admit(self.kernel.policy(), verified, &Offer::default()).unwrap();
         let plugin = self.runtime.block_on(self.kernel.executor().load(&admitted)).unwrap();
-        self.runtime.block_on(self.kernel.activate(Active::new(&admitted, plugin), None, None)).unwrap();
+        self.runtime.block_on(self.kernel.activate(Active::new(&admitted, plugin), None)).unwrap();
     }
 }
 

@@ -3,12 +3,18 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use loong_manifest::{Code, Tier};
-use loong_policy::{Offer, PolicySet, Preset};
+use loong_manifest::{Code, Digest, LimitName, OperationName, Tier};
+use loong_policy::{ApprovalRequest, Offer, PolicySet, Preset};
 use loong_trust::{Candidate, SigningKey, TrustRoot, UtcTime};
 
+use serde_json::Value;
+
 use super::*;
-use crate::{Durability, Event, Executor, Fault, Finished, Job, Ledger, LedgerError, RunId, Usage};
+use crate::executor::Boxed;
+use crate::{
+    Approvals, Durability, Event, Executor, Fault, Finished, Job, Ledger, LedgerError, Measure, Revocation,
+    RunId, Standing, Taken, Usage, Waiting,
+};
 
 /// A ledger that keeps what it is given, and fails from a given event on.
 #[derive(Default)]
@@ -39,8 +45,12 @@ impl Ledger for Arc<Paper> {
 }
 
 /// What the scripted plugin does when it is called; the text says which.
+#[derive(Default)]
 struct Script {
     executed: Mutex<Vec<String>>,
+    deadlines: Mutex<Vec<Instant>>,
+    /// What the extension says, as JSON.
+    verdict: Mutex<String>,
 }
 
 impl Executor for Script {
@@ -50,6 +60,7 @@ impl Executor for Script {
 
     async fn execute(&self, job: Job<Self>) -> Finished<String> {
         self.executed.lock().unwrap().push(job.operation.to_string());
+        self.deadlines.lock().unwrap().push(job.deadline);
         let result = match job.arguments.split_once(' ') {
             Some(("call", operation)) => job.nested.call(operation, "return").await,
             Some(("call-itself", operation)) => {
@@ -67,30 +78,76 @@ impl Executor for Script {
                 }
             },
             Some(("fail", message)) => Err(Fault::Plugin { message: message.to_owned() }),
+            // Two changes one after the other, and its own effect before each.
+            Some(("twice", operation)) => {
+                let key = job.nested.effect_key("count", &[]);
+                for _ in 0..2 {
+                    if job.nested.journal().answer(&key).is_none() {
+                        self.executed.lock().unwrap().push("effect".to_owned());
+                        job.nested.journal().effect(key, || Value::Null);
+                    }
+                    if let Err(fault) = job.nested.call(operation, "return").await {
+                        return Finished { result: Err(fault), usage: Usage::default() };
+                    }
+                }
+                Ok("twice".to_owned())
+            }
+            _ if job.operation.function == "review" => Ok(self.verdict.lock().unwrap().clone()),
             _ => Ok("done".to_owned()),
         };
         Finished { result, usage: Usage { fuel: 7, ..Usage::default() } }
     }
+
+    fn measure(&self, arguments: &&'static str) -> Measure {
+        Measure { digest: Digest::of(arguments.as_bytes()), bytes: arguments.len() as u64 }
+    }
+
+    fn measure_output(&self, output: &String) -> Measure {
+        Measure { digest: Digest::of(output.as_bytes()), bytes: output.len() as u64 }
+    }
+
+    fn arguments_of(&self, json: Value) -> &'static str {
+        Box::leak(json.to_string().into_boxed_str())
+    }
+
+    fn arguments_json(&self, (): &(), _: &OperationName, arguments: &&'static str) -> Result<Value, Fault> {
+        match *arguments {
+            "unfit" => Err(Fault::Arguments { problem: "unfit".into() }),
+            fit => Ok(Value::from(fit)),
+        }
+    }
+
+    fn output_json(&self, (): &(), _: &OperationName, output: &String) -> Result<Value, Fault> {
+        Ok(serde_json::from_str(output).unwrap_or_else(|_| Value::from(output.as_str())))
+    }
+
+    fn output_of(&self, (): &(), _: &OperationName, json: &Value, _: &&'static str) -> Result<String, Fault> {
+        Ok(json.as_str().unwrap_or_default().to_owned())
+    }
 }
 
-/// A component that exports `look` and `change` of one interface.
+/// A component that exports `look`, `change`, `burn` and `review` of one interface.
 fn component(publisher: &str, name: &str, tools: &str) -> Vec<u8> {
-    let interface = format!("{publisher}:{name}/{name}@1.0.0");
+    let interface = match name {
+        "extension" => "loong:policy/extension@0.1.0".to_owned(),
+        _ => format!("{publisher}:{name}/{name}@1.0.0"),
+    };
     let text = format!(
         r#"(component
-          (core module $m (func (export "look")) (func (export "change")) (func (export "burn")))
+          (core module $m (func (export "look")) (func (export "change")) (func (export "burn")) (func (export "review")))
           (core instance $i (instantiate $m))
           (func $look (canon lift (core func $i "look")))
           (func $change (canon lift (core func $i "change")))
           (func $burn (canon lift (core func $i "burn")))
-          (instance $w (export "look" (func $look)) (export "change" (func $change)) (export "burn" (func $burn)))
+          (func $review (canon lift (core func $i "review")))
+          (instance $w (export "look" (func $look)) (export "change" (func $change)) (export "burn" (func $burn)) (export "review" (func $review)))
           (export "{interface}" (instance $w)))"#
     );
     let manifest = format!(
         r#"{{"id":"{publisher}:{name}","version":"1.0.0","kind":"tool","summary":"s",
             "capabilities":{{"tools":{{"reason":"r","operations":[{tools}]}}}},
             "operations":[{{"name":"{interface}#look","risk":"read"}},{{"name":"{interface}#change","risk":"write"}},
-              {{"name":"{interface}#burn","risk":"irreversible"}}]}}"#
+              {{"name":"{interface}#burn","risk":"irreversible"}},{{"name":"{interface}#review","risk":"read"}}]}}"#
     );
     loong_inspect::with_manifest(&wat::parse_str(&text).unwrap(), manifest.as_bytes()).unwrap()
 }
@@ -100,9 +157,50 @@ fn root(key: &SigningKey, publisher: &str) -> TrustRoot {
     TrustRoot::local(&key.public(), "built here", &[publisher], Tier::Official, expires).unwrap()
 }
 
+/// A book of approvals that a test writes in.
+#[derive(Default)]
+struct Book {
+    /// Requests that wait, with what was decided about each.
+    requests: Mutex<Vec<(ApprovalRequest, Option<bool>)>>,
+}
+
+impl Approvals for Book {
+    fn take<'a>(&'a self, request: &'a ApprovalRequest) -> Boxed<'a, Result<Standing, LedgerError>> {
+        let mut requests = self.requests.lock().unwrap();
+        let found =
+            requests.iter().position(|(other, answer)| other.subject == request.subject && answer.is_some());
+        let standing = found.map_or(Standing::Open, |at| match requests.remove(at).1 {
+            Some(true) => Standing::Taken(Taken { approval: "a1".into(), uses_left: Some(0) }),
+            _ => Standing::Denied { approval: "a1".into() },
+        });
+        Box::pin(std::future::ready(Ok(standing)))
+    }
+
+    fn ask<'a>(&'a self, request: &'a ApprovalRequest) -> Boxed<'a, Result<Waiting, LedgerError>> {
+        self.requests.lock().unwrap().push((request.clone(), None));
+        let waiting =
+            Waiting { approval: "a1".into(), binding: request.subject, new: true, ended: Vec::new() };
+        Box::pin(std::future::ready(Ok(waiting)))
+    }
+
+    fn decide<'a>(&'a self, _: &'a str, allow: bool) -> Boxed<'a, Result<(), LedgerError>> {
+        self.answer(allow);
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+impl Book {
+    /// Answers the request that was made last.
+    fn answer(&self, allow: bool) {
+        self.requests.lock().unwrap().last_mut().unwrap().1 = Some(allow);
+    }
+}
+
 struct Bench {
     kernel: Arc<Kernel<Arc<Paper>, Script>>,
     paper: Arc<Paper>,
+    book: Arc<Book>,
+    saved: Mutex<Option<Vec<Entry>>>,
 }
 
 impl Bench {
@@ -110,15 +208,28 @@ impl Bench {
     async fn new(fails_from: Option<usize>) -> Self {
         let paper = Arc::new(Paper { fails_from, ..Paper::default() });
         let policy = PolicySet::builtin(Preset::Default).unwrap();
-        let script = Script { executed: Mutex::default() };
-        let kernel = Kernel::new(policy, Arc::clone(&paper), script, Box::new(|| 1_800_000_000_000));
-        let bench = Self { kernel, paper };
+        let script = Script::default();
+        let mut parts = Parts::new(policy, Arc::clone(&paper), script, Box::new(|| 1_800_000_000_000));
+        let book = Arc::new(Book::default());
+        parts.approvals = Some(Arc::<Book>::clone(&book));
+        let bench = Self { kernel: Kernel::of(parts), paper, book, saved: Mutex::default() };
         bench.activate("core", "a", "\"core:*\"", true).await.ok();
         bench.activate("core", "b", "", true).await.ok();
         bench
     }
 
     async fn activate(&self, publisher: &str, name: &str, tools: &str, signed: bool) -> Result<(), Fault> {
+        let plugin = self.admitted(publisher, name, tools, signed);
+        self.kernel.activate(plugin, None).await
+    }
+
+    /// Makes `core:extension` review everything, and say this.
+    async fn extend(&self, verdict: &str) {
+        *self.kernel.executor().verdict.lock().unwrap() = verdict.to_owned();
+        self.kernel.activate_extension(self.admitted("core", "extension", "", true), None).await.unwrap();
+    }
+
+    fn admitted(&self, publisher: &str, name: &str, tools: &str, signed: bool) -> Active<()> {
         let key = SigningKey::generate().unwrap();
         let root = root(&key, publisher);
         let bytes = component(publisher, name, tools);
@@ -127,7 +238,7 @@ impl Bench {
         let verified =
             loong_trust::verify(Candidate::read(bytes, bundle, name).unwrap(), &root, 1_800_000_000).unwrap();
         let admitted = loong_policy::admit(self.kernel.policy(), verified, &Offer::default()).unwrap();
-        self.kernel.activate(Active::new(&admitted, ()), None, None).await
+        Active::new(&admitted, ())
     }
 
     async fn run(&self) -> (Arc<Run>, Token) {
@@ -273,44 +384,12 @@ async fn a_call_whose_caller_has_gone_is_still_recorded_as_ended() {
 
 #[tokio::test]
 async fn a_callee_gets_no_more_time_than_its_caller_has() {
-    struct Clock(Mutex<Vec<Instant>>);
-    impl Executor for Clock {
-        type Plugin = ();
-        type Arguments = u32;
-        type Output = ();
-        async fn execute(&self, job: Job<Self>) -> Finished<()> {
-            self.0.lock().unwrap().push(job.deadline);
-            let result =
-                if job.arguments > 0 { job.nested.call("a.look", job.arguments - 1).await } else { Ok(()) };
-            Finished { result, usage: Usage::default() }
-        }
-    }
-    let policy = PolicySet::builtin(Preset::Default).unwrap();
-    let paper = Arc::new(Paper::default());
-    let kernel = Kernel::new(policy, paper, Clock(Mutex::default()), Box::new(|| 1_800_000_000_000));
-    let key = SigningKey::generate().unwrap();
-    let root = root(&key, "core");
-    let bytes = component("core", "a", "\"core:*\"");
-    let bundle = loong_trust::sign(&key, &Candidate::read(bytes.clone(), None, "a").unwrap()).unwrap();
-    let verified =
-        loong_trust::verify(Candidate::read(bytes, Some(bundle), "a").unwrap(), &root, 1_800_000_000)
-            .unwrap();
-    let admitted = loong_policy::admit(kernel.policy(), verified, &Offer::default()).unwrap();
-    kernel.activate(Active::new(&admitted, ()), None, None).await.unwrap();
-    let (run, token) = kernel.start(RunId::from_random([1; 16]), "test".into()).await.unwrap();
+    let bench = Bench::new(None).await;
+    let (run, token) = bench.run().await;
     let deadline = Some(Instant::now() + Duration::from_millis(500));
-    let call = Call {
-        run,
-        caller: Caller::Person,
-        token,
-        operation: "a.look".into(),
-        arguments: 3,
-        deadline,
-        depth: 0,
-    };
-    Arc::clone(&kernel).call(call).await.unwrap();
-    let given = kernel.executor().0.lock().unwrap();
-    assert_eq!(given.len(), 4);
+    bench.call_in(&run, token, "a.look", "call a.look", deadline).await.unwrap();
+    let given = bench.kernel.executor().deadlines.lock().unwrap();
+    assert_eq!(given.len(), 2);
     assert!(given.iter().all(|given| Some(*given) <= deadline));
 }
 
@@ -327,7 +406,7 @@ async fn a_token_of_another_run_opens_nothing() {
 async fn raising_the_generation_revokes_every_token() {
     let bench = Bench::new(None).await;
     let (run, token) = bench.run().await;
-    bench.kernel.revoke_tokens();
+    bench.kernel.revoke(&Revocation::Generation, "a new session").await.unwrap();
     assert_eq!(code(bench.call_in(&run, token, "a.look", "return", None).await), Code::TokenRevoked);
     assert_eq!(bench.call("a.look", "return").await.unwrap(), "done");
 }
@@ -396,4 +475,141 @@ async fn a_run_knows_which_of_its_calls_are_still_open() {
     assert!(call.await.is_err());
     assert_eq!(run.open_calls(), 0);
     assert!(bench.trail().last().unwrap().starts_with("Queued end "), "{:?}", bench.trail());
+}
+
+#[tokio::test]
+async fn what_needs_a_person_waits_and_is_done_once_when_approved() {
+    let bench = Bench::new(None).await;
+    let (run, token) = bench.run().await;
+    let burn = || bench.call_in(&run, token.clone(), "a.burn", "return", None);
+    let fault = burn().await.unwrap_err();
+    assert!(matches!(&fault, Fault::NeedsApproval { approval: Some(id), .. } if id == "a1"), "{fault:?}");
+    assert_eq!(bench.executed(), 0);
+    bench.book.answer(true);
+    assert_eq!(burn().await.unwrap(), "done");
+    // The one use is gone.
+    assert_eq!(code(burn().await), Code::ApprovalRequired);
+    assert_eq!(bench.executed(), 1);
+    bench.book.answer(false);
+    assert_eq!(code(burn().await), Code::ApprovalDenied);
+    let kinds: Vec<&str> =
+        bench.paper.events.lock().unwrap().iter().map(|(event, _)| event.kind().0).collect();
+    let count = |kind| kinds.iter().filter(|found| **found == kind).count();
+    assert_eq!((count("approval_requested"), count("approval_used"), count("call_started")), (2, 1, 1));
+    let events = bench.paper.events.lock().unwrap();
+    let used = events.iter().find(|(event, _)| event.kind().0 == "approval_used").unwrap();
+    assert_eq!(used.1, Durability::Durable);
+}
+
+#[tokio::test]
+async fn an_approval_is_for_these_arguments_of_this_caller_in_this_run() {
+    let bench = Bench::new(None).await;
+    let (run, token) = bench.run().await;
+    let call = |arguments| bench.call_in(&run, token.clone(), "a.burn", arguments, None);
+    assert_eq!(code(call("one").await), Code::ApprovalRequired);
+    bench.book.answer(true);
+    assert_eq!(code(call("onf").await), Code::ApprovalRequired);
+    // By a plugin rather than by the person.
+    let nested = bench.call_in(&run, token.clone(), "a.look", "call a.burn", None).await;
+    assert_eq!(code(nested), Code::ApprovalRequired);
+    let (other, its) = bench.kernel.start(RunId::from_random([2; 16]), "test".into()).await.unwrap();
+    assert_eq!(code(bench.call_in(&other, its, "a.burn", "one", None).await), Code::ApprovalRequired);
+    assert_eq!(call("one").await.unwrap(), "done");
+    // Nobody is asked about arguments that do not fit.
+    let asked = bench.book.requests.lock().unwrap().len();
+    assert_eq!(code(call("unfit").await), Code::ArgumentsInvalid);
+    assert_eq!(bench.book.requests.lock().unwrap().len(), asked);
+}
+
+#[tokio::test]
+async fn a_run_that_goes_on_does_nothing_twice() {
+    let bench = Bench::new(None).await;
+    let (run, token) = bench.run().await;
+    let stopped = bench.call_in(&run, token, "a.look", "twice b.change", None).await;
+    assert_eq!(code(stopped), Code::ApprovalRequired);
+    for round in 1..=2 {
+        bench.book.answer(true);
+        let (entries, unrepeatable) = run_journal(&bench, &run);
+        assert_eq!(unrepeatable, None);
+        let text = serde_json::to_string(&entries).unwrap();
+        let id = run.id().clone();
+        let entries = serde_json::from_str(&text).unwrap();
+        let (again, token) = bench.kernel.resume(id, run.calls(), entries).await.unwrap();
+        let result = bench.call_in(&again, token, "a.look", "twice b.change", None).await;
+        if round == 1 {
+            // The first change is done, the second one waits.
+            assert_eq!(code(result), Code::ApprovalRequired);
+            let (entries, _) = run_journal(&bench, &again);
+            *bench.saved.lock().unwrap() = Some(entries);
+        } else {
+            assert_eq!(result.unwrap(), "twice");
+        }
+    }
+    let executed = bench.kernel.executor().executed.lock().unwrap().clone();
+    let count = |what: &str| executed.iter().filter(|found| found.as_str() == what).count();
+    // The pack itself began three times; everything that changes something happened as often as it should.
+    assert_eq!(
+        (count("core:a/a@1.0.0#look"), count("core:b/b@1.0.0#change"), count("effect")),
+        (3, 2, 2),
+        "{executed:?}"
+    );
+}
+
+/// What the run left, or what the test saved of the run that went on.
+fn run_journal(bench: &Bench, run: &Run) -> (Vec<Entry>, Option<String>) {
+    match bench.saved.lock().unwrap().take() {
+        Some(entries) => (entries, None),
+        None => run.journal().take(),
+    }
+}
+
+#[tokio::test]
+async fn an_extension_can_deny_and_ask_and_never_allow() {
+    let bench = Bench::new(None).await;
+    bench.extend("\"abstain\"").await;
+    assert_eq!(bench.call("a.look", "return").await.unwrap(), "done");
+    assert_eq!(code(bench.call("a.burn", "return").await), Code::ApprovalRequired);
+    bench.extend(r#"{"deny":"spent"}"#).await;
+    let fault = bench.call("a.look", "return").await.unwrap_err();
+    assert_eq!(fault.to_string(), "denied: `core:extension` denies it: spent");
+    assert_eq!(fault.code(), Code::ExtensionDenied);
+    bench.extend(r#"{"require-approval":"large"}"#).await;
+    assert_eq!(code(bench.call("a.look", "return").await), Code::ApprovalRequired);
+    for nonsense in ["\"allow\"", "{}", r#"{"allow":"yes"}"#] {
+        bench.extend(nonsense).await;
+        assert_eq!(code(bench.call("a.look", "return").await), Code::ExtensionFailed, "{nonsense}");
+    }
+    // It is in no catalog: nobody can call it or find it.
+    assert_eq!(code(bench.call("extension.review", "return").await), Code::OperationUnknown);
+}
+
+#[tokio::test]
+async fn what_policy_denies_no_extension_and_no_approval_opens() {
+    let bench = Bench::new(None).await;
+    bench.activate("acme", "c", "\"core:*\",\"other:*\"", true).await.unwrap();
+    bench.activate("other", "d", "", true).await.unwrap();
+    bench.extend("\"abstain\"").await;
+    // Policy lets nobody into a closed namespace, and asks nobody about it either.
+    bench.activate("shut", "e", "", false).await.unwrap();
+    let fault = bench.call("c.look", "call e.look").await.unwrap_err();
+    assert_eq!(fault.code(), Code::OperationUnknown);
+    assert!(bench.book.requests.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_revoked_token_or_key_ends_what_hangs_on_it() {
+    let bench = Bench::new(None).await;
+    let (run, token) = bench.run().await;
+    bench.kernel.revoke(&Revocation::Token(token.id()), "lost").await.unwrap();
+    assert_eq!(code(bench.call_in(&run, token, "a.look", "return", None).await), Code::TokenRevoked);
+    let (run, token) = bench.kernel.start(RunId::from_random([2; 16]), "test".into()).await.unwrap();
+    assert_eq!(bench.call_in(&run, token.clone(), "a.look", "return", None).await.unwrap(), "done");
+    let key = bench.kernel.catalog().plugin(&"core:a".parse().unwrap()).unwrap().key.clone().unwrap();
+    bench.kernel.revoke(&Revocation::Key(key), "stolen").await.unwrap();
+    let call = |operation| bench.call_in(&run, token.clone(), operation, "return", None);
+    assert_eq!(code(call("a.look").await), Code::OperationUnknown);
+    assert_eq!(call("b.look").await.unwrap(), "done");
+    let kinds: Vec<&str> =
+        bench.paper.events.lock().unwrap().iter().map(|(event, _)| event.kind().0).collect();
+    assert!(kinds.contains(&"token_revoked") && kinds.contains(&"plugin_unloaded"), "{kinds:?}");
 }

@@ -8,8 +8,12 @@ mod process;
 mod stream;
 mod tools;
 
+use std::future::Future;
+
 use loong_kernel::{Fault, Nested};
 use loong_manifest::Code;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 use wasmtime::component::{HasSelf, Linker};
 
@@ -64,6 +68,48 @@ fn invalid(field: &str, reason: &str) -> HostError {
 
 fn limited(name: &str, maximum: u64, used: u64) -> HostError {
     types::Error::Limit(types::Limit { name: name.to_owned(), maximum, used }).into()
+}
+
+/// Does something once: in a run that goes on, what had been done is answered from the journal. `request` is everything
+/// that makes it this effect.
+async fn once<T: Serialize + DeserializeOwned>(
+    nested: &Nested<Runtime>,
+    capability: &str,
+    request: &[&[u8]],
+    work: impl Future<Output = Result<T, HostError>>,
+) -> Result<T, HostError> {
+    if !nested.may_stop() {
+        return work.await;
+    }
+    let key = nested.effect_key(capability, request);
+    if let Some(answer) = nested.journal().answer(&key) {
+        let problem =
+            |error| Fault::Host { problem: format!("the journal of the run cannot be read: {error}") };
+        return serde_json::from_value(answer).map_err(|error| problem(error).into());
+    }
+    let done = work.await?;
+    nested.journal().effect(key, || serde_json::to_value(&done).unwrap_or_default());
+    Ok(done)
+}
+
+/// Bytes in a journal: base64 (RFC 4648, section 4), a quarter of what an array of numbers takes.
+mod base64_text {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(in crate::capability) fn serialize<S: Serializer>(
+        bytes: &[u8],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(in crate::capability) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
+        STANDARD.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
 }
 
 /// Makes a nested call, in a task of its own: the future of a host function runs on the stack of its guest,

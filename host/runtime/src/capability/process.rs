@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use loong_manifest::{Code, Digest};
 use loong_policy::Grants;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
-use super::{HostError, denied, invalid, limited};
+use super::{HostError, denied, invalid, limited, once};
 use crate::bindings::host::{process, types};
 use crate::guest::Guest;
 
@@ -46,7 +47,9 @@ impl process::Host for Guest {
         self.spent.processes = processes;
         let program =
             find(&request.command).ok_or_else(|| types::Error::NotFound(request.command.clone()))?;
-        self.nested.effect("process", target).await?;
+        let digest = Digest::of(request.stdin.as_deref().unwrap_or_default());
+        let what = (target.clone(), request.output_bytes_max, request.deadline_ms);
+        let what = format!("{what:?}");
 
         let mut command = Command::new(program);
         command
@@ -66,7 +69,45 @@ impl process::Host for Guest {
         let kept = request.output_bytes_max.map_or(maximum, |asked| asked.min(maximum));
         let left = self.nested.deadline().saturating_duration_since(Instant::now());
         let allowed = request.deadline_ms.map_or(left, |asked| left.min(Duration::from_millis(asked.into())));
-        run(command, request.stdin.unwrap_or_default(), kept, allowed).await
+        let work = async {
+            self.nested.effect("process", target).await?;
+            run(command, request.stdin.unwrap_or_default(), kept, allowed).await.map(Ended::from)
+        };
+        once(&self.nested, "process", &[what.as_bytes(), digest.as_bytes()], work).await.map(Ended::into)
+    }
+}
+
+/// How a program ended, as the journal of a run keeps it.
+#[derive(Serialize, Deserialize)]
+struct Ended {
+    exited: bool,
+    status: u32,
+    #[serde(with = "super::base64_text")]
+    stdout: Vec<u8>,
+    #[serde(with = "super::base64_text")]
+    stderr: Vec<u8>,
+    stdout_truncated: bool,
+    stderr_truncated: bool,
+}
+
+impl From<process::Output> for Ended {
+    fn from(output: process::Output) -> Self {
+        let (exited, status) = match output.status {
+            process::Status::Exited(status) => (true, status),
+            process::Status::Signalled(signal) => (false, signal),
+        };
+        let process::Output { stdout, stderr, stdout_truncated, stderr_truncated, .. } = output;
+        Self { exited, status, stdout, stderr, stdout_truncated, stderr_truncated }
+    }
+}
+
+impl From<Ended> for process::Output {
+    fn from(ended: Ended) -> Self {
+        let status = ended.status;
+        let status =
+            if ended.exited { process::Status::Exited(status) } else { process::Status::Signalled(status) };
+        let Ended { stdout, stderr, stdout_truncated, stderr_truncated, .. } = ended;
+        Self { status, stdout, stderr, stdout_truncated, stderr_truncated }
     }
 }
 
@@ -167,7 +208,7 @@ async fn run(
         let (status, (), (stdout, stdout_truncated), (stderr, stderr_truncated)) =
             tokio::join!(group.wait(), write, read(output, kept), read(errors, kept));
         status.map(|status| process::Output {
-            status: ended(status),
+            status: how(status),
             stdout,
             stderr,
             stdout_truncated,
@@ -184,7 +225,7 @@ async fn run(
     }
 }
 
-fn ended(status: ExitStatus) -> process::Status {
+fn how(status: ExitStatus) -> process::Status {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (Some(code), _) => process::Status::Exited(code.unsigned_abs()),

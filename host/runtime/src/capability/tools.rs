@@ -48,7 +48,7 @@ async fn call_tool(
 
 impl tools::Host for Guest {
     async fn search(&mut self, query: String, limit: u32) -> Result<Vec<tools::ToolSummary>, HostError> {
-        let found = self.nested.search(&query);
+        let found = self.nested.search(&query).await?;
         Ok(found
             .into_iter()
             .take(limit as usize)

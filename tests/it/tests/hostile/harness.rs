@@ -331,7 +331,7 @@ impl World {
             .block_on(self.kernel.executor().load(&admitted))
             .map_err(|error| Refused(error.code(), error.to_string()))?;
         self.tokio
-            .block_on(self.kernel.activate(Active::new(&admitted, plugin), None, Some(&self.run)))
+            .block_on(self.kernel.activate(Active::new(&admitted, plugin), Some(&self.run)))
             .map_err(|fault| Refused(fault.code(), fault.to_string()))
     }
 
