@@ -446,7 +446,7 @@ impl World {
             code: Code::HostFailed,
             reason: "a test reads the log".into(),
         };
-        self.tokio.block_on(self.kernel.refuse(flush)).unwrap();
+        self.tokio.block_on(self.kernel.note(flush)).unwrap();
         let reader = AuditReader::open_read_only(&self.folder.path().join("loong.db")).unwrap();
         let records = reader.follow(&AuditFilter::any(u32::MAX), None).unwrap();
         records.into_iter().map(|record| record.event).collect()
