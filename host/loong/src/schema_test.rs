@@ -41,6 +41,14 @@ fn the_schema_of_trust_roots_is_that_of_their_type() {
 }
 
 #[test]
+fn the_schema_of_risk_profiles_is_that_of_their_type() {
+    check(
+        "risk-profile.schema.json",
+        &schema::<loong_policy::RiskProfileDocument>(loong_policy::RISK_PROFILE_SCHEMA),
+    );
+}
+
+#[test]
 fn the_schema_of_audit_events_is_that_of_their_type() {
     check("audit-event.schema.json", &schema::<loong_kernel::Event>("loong.audit.event/1"));
 }

@@ -16,7 +16,7 @@ use crate::places::Places;
 use crate::settings::Settings;
 use crate::sinks::{self, Fail};
 use crate::ui::Ui;
-use crate::{host, locate, policies};
+use crate::{host, locate, policies, risk};
 
 /// Less room than this on the disk stops the audit log soon, in bytes.
 const ROOM_BYTES_MIN: u64 = 16 << 20;
@@ -231,7 +231,16 @@ fn settings_and_policy(places: &Places) -> Vec<Check> {
     } else {
         "none, so all are the usual ones".to_owned()
     };
-    vec![Check::ok("settings", found), policy]
+    let mut checks = vec![Check::ok("settings", found), policy];
+    // One that cannot be used is what is wrong with the policy.
+    if let Ok(Some(pinned)) = risk::profile(&settings, places) {
+        let signer = pinned.signer.map_or_else(
+            || "ships with loong".to_owned(),
+            |signer| format!("signed by `{}` {}", signer.label, signer.key_id.short()),
+        );
+        checks.push(Check::ok("risk profile", format!("`{}` {signer}", pinned.name)));
+    }
+    checks
 }
 
 fn audit(ui: &Ui, database: &Path) -> Check {

@@ -101,11 +101,12 @@ fn explain_in(ui: &mut Ui, host: &Host, session: &Session, args: &ExplainArgs) -
     let explanation = policy.explain(&facts);
     let caller_name = caller.as_ref().map_or_else(|| "person".to_owned(), |caller| caller.id.to_string());
     let named = named(policy, &explanation);
+    let hidden = policy.hides(&facts);
     if ui.json() {
         let value = json!({
             "operation": offered.name, "plugin": callee.id, "version": callee.version, "digest": callee.digest, "tier": callee.tier,
             "risk": facts.risk, "risk_declared": declared, "raised": raised, "pure": facts.callee_pure, "caller": caller_name,
-            "granted": granted, "explanation": explanation, "policies": named.iter().map(|(policy, place)| json!({ "policy": policy, "place": place })).collect::<Vec<_>>(),
+            "granted": granted, "hidden": hidden, "explanation": explanation, "policies": named.iter().map(|(policy, place)| json!({ "policy": policy, "place": place })).collect::<Vec<_>>(),
         });
         ui.document("loong.policy.explain/1", &value);
         return Ok(());
@@ -119,6 +120,11 @@ fn explain_in(ui: &mut Ui, host: &Host, session: &Session, args: &ExplainArgs) -
             "its grants do not cover the operation, so the call is refused before policies are asked"
         };
         rows.push(("caller", text.to_owned()));
+    }
+    if hidden {
+        let text =
+            "to the caller the operation does not exist: it is of another namespace, and nothing opens it";
+        rows.push(("hidden", text.to_owned()));
     }
     if !raised.is_empty() {
         let declared = declared.map_or("undeclared", |risk| risk.as_str());
