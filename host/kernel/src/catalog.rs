@@ -185,11 +185,20 @@ impl<P> Catalog<P> {
     /// compatible one), by the name that people use (`git.log`), or by plugin id and function
     /// (`core:git.log`).
     pub fn resolve(&self, name: &str) -> Result<(Arc<Active<P>>, Offered), ResolveError> {
+        self.resolve_among(name, |_, _| true)
+    }
+
+    /// The same among the operations that whoever asks may see.
+    pub(crate) fn resolve_among(
+        &self,
+        name: &str,
+        may_see: impl Fn(&Active<P>, &Offered) -> bool,
+    ) -> Result<(Arc<Active<P>>, Offered), ResolveError> {
         let mut found: Vec<(&Arc<Active<P>>, &Offered)> = self
             .plugins
             .values()
             .flat_map(|plugin| plugin.operations.iter().map(move |operation| (plugin, operation)))
-            .filter(|(plugin, operation)| answers(plugin, operation, name))
+            .filter(|(plugin, operation)| answers(plugin, operation, name) && may_see(plugin, operation))
             .collect();
         match found.len() {
             0 => Err(ResolveError::Unknown),
@@ -210,13 +219,13 @@ impl<P> Catalog<P> {
     pub fn search<'a>(
         &'a self,
         query: &str,
-        may_see: impl Fn(&OperationName) -> bool + 'a,
+        may_see: impl Fn(&Active<P>, &Offered) -> bool + 'a,
     ) -> Vec<ToolSummary> {
         let words: Vec<String> = query.split_whitespace().map(str::to_lowercase).collect();
         let mut tools: Vec<ToolSummary> = Vec::new();
         for plugin in self.plugins.values() {
             for operation in
-                plugin.operations.iter().filter(|operation| operation.is_tool && may_see(&operation.name))
+                plugin.operations.iter().filter(|operation| operation.is_tool && may_see(plugin, operation))
             {
                 let name = plugin.short_name(operation);
                 let text =

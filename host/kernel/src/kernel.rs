@@ -1,6 +1,7 @@
 //! `Kernel::call`: the only way in which anything is executed.
 
 mod decide;
+mod membrane;
 mod review;
 mod road;
 

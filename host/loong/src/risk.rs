@@ -35,7 +35,7 @@ pub fn profile(settings: &Settings, places: &Places) -> Result<Option<Pinned>, C
             Some(_) => Err(refused("the settings pin a risk profile, but `risk.profile` does not name it")),
         };
     };
-    let pin = sha256.as_deref().map(|text| pin(text)).transpose()?;
+    let pin = sha256.as_deref().map(pin).transpose()?;
     if name == BUILTIN {
         let profile = RiskProfile::builtin()?;
         check_pin(name, pin.unwrap_or(profile.digest()), profile.digest())?;

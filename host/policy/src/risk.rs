@@ -143,7 +143,7 @@ pub struct RiskProfile {
     sight: Sight,
     digest: Digest,
     /// Another profile, which raises too.
-    further: Option<Box<RiskProfile>>,
+    further: Option<Box<Self>>,
 }
 
 /// What a profile makes of a call.

@@ -8,6 +8,7 @@ use loong_manifest::{Code, LimitName, OperationName, PluginId, Risk};
 use loong_policy::{ApprovalRequest, CallFacts, Principal, Rendered, Subject, TokenUse, Verdict};
 
 use super::{Call, Found, Kernel, RECORDED_BYTES_MAX, RecordArguments};
+use crate::kernel::membrane::Hidden;
 use crate::kernel::review::{Subject as Reviewed, strictest};
 use crate::{
     Active, ApprovalEnd, Asked, Caller, Durability, Event, Executor, Fault, Ledger, Measure, Offered,
@@ -47,38 +48,34 @@ impl Judged {
 }
 
 impl<L: Ledger, E: Executor> Kernel<L, E> {
-    /// Finds the operation. To a plugin, what it was not granted and what does not exist look the same, and both
+    /// Finds the operation. To a plugin, what is hidden from it and what does not exist look the same, and both
     /// take the same way.
     pub(super) async fn find(&self, call: &Call<E>, id: &str) -> Result<Found<E::Plugin>, Fault> {
         match self.resolve(call) {
             Ok(found) => Ok(found),
-            Err((code, fault)) => {
+            Err((Hidden { code, policies }, fault)) => {
                 let mut event = DecisionFacts::of(call, id);
-                event.judged(Judged::new(Outcome::Deny, Vec::new(), None), Some(code));
+                event.judged(Judged::new(Outcome::Deny, policies, None), Some(code));
                 self.append(event.event, Durability::Queued).await?;
                 Err(fault)
             }
         }
     }
 
-    fn resolve(&self, call: &Call<E>) -> Result<Found<E::Plugin>, (Code, Fault)> {
+    fn resolve(&self, call: &Call<E>) -> Result<Found<E::Plugin>, (Hidden, Fault)> {
         let name = || loong_manifest::escape(&call.operation.chars().take(NAME_MAX).collect::<String>());
         let unknown = || Fault::Unknown { operation: name() };
-        let found = self.catalog.load().resolve(&call.operation);
-        match (&call.caller, found) {
-            (_, Err(ResolveError::Unknown)) => Err((Code::OperationUnknown, unknown())),
-            (Caller::Plugin { plugin, .. }, Ok((_, operation)))
-                if !plugin.grants.operation(&operation.name) =>
-            {
-                Err((Code::CapabilityDenied, unknown()))
+        let hidden = |code| Hidden { code, policies: Vec::new() };
+        match &call.caller {
+            Caller::Plugin { plugin, .. } => {
+                self.found_by(plugin, &call.operation, call.depth).map_err(|hidden| (hidden, unknown()))
             }
-            (Caller::Plugin { .. }, Err(ResolveError::Ambiguous(_))) => {
-                Err((Code::OperationAmbiguous, unknown()))
-            }
-            (Caller::Person, Err(ResolveError::Ambiguous(candidates))) => {
-                Err((Code::OperationAmbiguous, Fault::Ambiguous { operation: name(), candidates }))
-            }
-            (_, Ok(found)) => Ok(found),
+            Caller::Person => self.catalog.load().resolve(&call.operation).map_err(|error| match error {
+                ResolveError::Unknown => (hidden(Code::OperationUnknown), unknown()),
+                ResolveError::Ambiguous(candidates) => {
+                    (hidden(Code::OperationAmbiguous), Fault::Ambiguous { operation: name(), candidates })
+                }
+            }),
         }
     }
 

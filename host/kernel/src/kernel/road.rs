@@ -24,9 +24,11 @@ impl<L: Ledger, E: Executor> Road<E> for Kernel<L, E> {
         nested: &'a Nested<E>,
         query: &'a str,
     ) -> Boxed<'a, Result<Vec<ToolSummary>, Fault>> {
-        let grants = &nested.plugin.grants;
+        let caller = &nested.plugin;
         let query = Query::of(query);
-        let all = self.catalog.load().search(&query.words, |operation| grants.operation(operation));
+        let all = self.catalog.load().search(&query.words, |callee, operation| {
+            caller.grants.operation(&operation.name) && self.sees(caller, callee, operation, nested.depth + 1)
+        });
         let found: Vec<ToolSummary> =
             all.iter().filter(|tool| query.looks_through(tool.tier)).cloned().collect();
         let event = Event::SearchEvaluated {

@@ -269,7 +269,7 @@ impl World {
         let trust = TrustRoot::local(&official.public(), "official", &["core"], Tier::Official, expires)
             .and_then(|root| {
                 let tier = Tier::VerifiedCommunity;
-                root.with_key(RootKey::new(&community.public(), "community", &["acme"], tier, None))
+                root.with_key(RootKey::new(&community.public(), "community", &["acme", "evil"], tier, None))
             })
             .unwrap();
         let world = Self {

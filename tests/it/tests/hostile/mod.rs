@@ -14,6 +14,7 @@ mod calls;
 mod compile;
 mod cpu;
 mod host_calls;
+mod membranes;
 mod memory;
 mod process;
 mod reach;
