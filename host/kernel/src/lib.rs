@@ -6,6 +6,7 @@
 mod approval;
 mod catalog;
 pub mod chain;
+pub mod checkpoint;
 mod event;
 mod executor;
 mod fault;

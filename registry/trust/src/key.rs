@@ -94,6 +94,11 @@ impl PublicKey {
         base64_text::encode(&self.to_der())
     }
 
+    /// The 32 bytes of the key.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
     /// The key as others' tools take it (`BEGIN PUBLIC KEY`).
     ///
     /// # Errors
@@ -227,7 +232,9 @@ impl SigningKey {
         Self(ed25519_dalek::SigningKey::from_bytes(&[seed; 32]))
     }
 
-    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
+    /// The signature of a message. What is signed must say what it is, so that no signature of one thing is one
+    /// of another.
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         self.0.sign(message).to_bytes()
     }
 }
