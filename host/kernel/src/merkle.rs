@@ -132,6 +132,19 @@ pub fn root_at<E>(size: u64, nodes: Nodes<'_, E>) -> Result<Digest, E> {
     if size == 0 { Ok(empty_root()) } else { root_of_range(0, size, nodes) }
 }
 
+/// The frontier of the tree over the first `size` leaves.
+///
+/// # Errors
+/// Those of `nodes`.
+pub fn frontier_at<E>(size: u64, nodes: Nodes<'_, E>) -> Result<Frontier, E> {
+    let (mut start, mut peaks) = (0_u64, Vec::new());
+    for height in (0..64_u8).rev().filter(|height| size >> height & 1 == 1) {
+        peaks.push(nodes(height, start >> height)?);
+        start += 1 << height;
+    }
+    Ok(Frontier { size, peaks })
+}
+
 /// The root over `size` leaves from `start` on, where that is a subtree.
 fn root_of_range<E>(start: u64, size: u64, nodes: Nodes<'_, E>) -> Result<Digest, E> {
     if size.is_power_of_two() {

@@ -82,7 +82,7 @@ impl Host {
         let settings = Settings::read(&places.settings())?;
         let policy = policy(args.grant.policy.as_deref(), &settings, places)?;
         let root = trust_root(places)?;
-        let options = StoreOptions { audit_bytes_max: settings.audit.bytes_max };
+        let options = StoreOptions { audit_bytes_max: settings.audit.bytes_max, ..StoreOptions::default() };
         let store = Store::open(&places.database(), &options, Arc::new(now_ms))?;
         let watch = Arc::new(Terminal::new(ui.verbose(), ui.quiet()));
         let spinner = ui.spinner();

@@ -9,7 +9,6 @@ use rusqlite::types::Value;
 
 use crate::error::{Damage, ReadError};
 use crate::record::{SELECT, Stored};
-use crate::verify::{self, Verified, VerifyError};
 use crate::{StoreError, connect};
 
 /// One record of the audit log.
@@ -116,19 +115,6 @@ impl AuditReader {
     /// when there is no index. To follow the log, ask again with the last index that was given.
     pub fn follow(&self, filter: &AuditFilter, after: Option<u64>) -> Result<Vec<Record>, StoreError> {
         self.select(filter, after, "ASC")
-    }
-
-    /// Reads the whole log and holds every record against its predecessor, in constant memory. `progress` is
-    /// told now and then how many records were good so far.
-    ///
-    /// Finds every change to a record, and every record that was removed, added, repeated or moved. Whoever
-    /// can write the file can still make a log of their own, or cut this one and say so: only a head kept
-    /// elsewhere shows that.
-    pub fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verified, VerifyError> {
-        verify::verify(&self.connection, progress).map_err(|error| match error {
-            ReadError::Broken(broken) => VerifyError::Broken(broken),
-            other @ ReadError::Engine(_) => VerifyError::Unreadable(other.at(&self.path)),
-        })
     }
 
     fn select(

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use loong_kernel::LedgerError;
+use loong_kernel::merkle::RangeError;
 use loong_manifest::Code;
 use rusqlite::ErrorCode;
 
@@ -12,6 +13,12 @@ pub enum StoreError {
     /// There is nothing under this path.
     #[error("`{}` does not exist", path.display())]
     Missing {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A checkpoint of the log is kept, and the log is not there any more.
+    #[error("`{}` is gone: records in it were signed", path.display())]
+    Gone {
         /// The database.
         path: PathBuf,
     },
@@ -91,7 +98,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// The public code.
-    pub const fn code(&self) -> Code {
+    pub fn code(&self) -> Code {
         match self {
             Self::Missing { .. }
             | Self::NotAFile { .. }
@@ -100,8 +107,13 @@ impl StoreError {
             | Self::TooNew { .. }
             | Self::TooOld { .. }
             | Self::File { .. } => Code::FileUnreadable,
-            Self::Database { .. } => Code::StoreUnavailable,
-            Self::Broken { .. } => Code::AuditBroken,
+            Self::Database { source, .. } => match source.sqlite_error_code() {
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Code::StoreLocked,
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Code::StoreCorrupt,
+                _ => Code::StoreUnavailable,
+            },
+            Self::Broken { source, .. } => source.code(),
+            Self::Gone { .. } => Code::AuditBroken,
             Self::Incomplete { .. } => Code::AuditUnavailable,
         }
     }
@@ -116,6 +128,17 @@ pub struct Broken {
     pub index: u64,
     /// What is wrong with it.
     pub damage: Damage,
+}
+
+impl Broken {
+    /// The public code.
+    pub const fn code(&self) -> Code {
+        match self.damage {
+            Damage::Key { .. } | Damage::Checkpoint { .. } => Code::CheckpointInvalid,
+            Damage::File { .. } => Code::StoreCorrupt,
+            _ => Code::AuditBroken,
+        }
+    }
 }
 
 /// What is wrong with a record, or with the place where one should be.
@@ -171,6 +194,51 @@ pub enum Damage {
     /// The Merkle tree in the database is not the one over the records.
     #[error("the Merkle tree does not fit the records")]
     Tree,
+    /// The log is bound to another key, or another log to this one.
+    #[error("{place} names the audit key `{pinned}`, and the key here is `{found}`")]
+    Key {
+        /// Where another key is named.
+        place: String,
+        /// The key that is named there.
+        pinned: String,
+        /// The key that is used.
+        found: String,
+    },
+    /// A checkpoint is not one of this log by the pinned key.
+    #[error("the checkpoint in {place} is not good: {problem}")]
+    Checkpoint {
+        /// Where it is.
+        place: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A checkpoint has another root than the log had at that length.
+    #[error("the checkpoint over {size} records in {place} is of other records")]
+    Root {
+        /// Where it is.
+        place: String,
+        /// How many records it covers.
+        size: u64,
+    },
+    /// A checkpoint covers more records than there are.
+    #[error(
+        "{size} records were signed, as the checkpoint in {place} shows, and {found} are there: an older copy was \
+         put back, records were cut off, or the machine lost its power before they were on the disk"
+    )]
+    Behind {
+        /// Where it is.
+        place: String,
+        /// How many records it covers.
+        size: u64,
+        /// How many are there.
+        found: u64,
+    },
+    /// Records were removed from the beginning, and no signed record says so.
+    #[error("the records before {next} were removed, and no signed record says that it was done by policy")]
+    Unrecorded {
+        /// The first record that is there.
+        next: u64,
+    },
     /// The file itself is damaged.
     #[error("the database file is damaged: {problem}")]
     File {
@@ -184,6 +252,8 @@ pub enum Damage {
 pub(crate) enum ReadError {
     Broken(Broken),
     Engine(rusqlite::Error),
+    /// A checkpoint could not be put where it has to go.
+    Unpublished(String),
 }
 
 impl ReadError {
@@ -199,6 +269,16 @@ impl ReadError {
                 StoreError::Foreign { path }
             }
             Self::Engine(source) => StoreError::Database { path, source },
+            Self::Unpublished(problem) => StoreError::Incomplete { path, source: LedgerError { problem } },
+        }
+    }
+}
+
+impl From<RangeError> for ReadError {
+    fn from(error: RangeError) -> Self {
+        match error {
+            RangeError::Index { index, .. } => Self::broken(index, Damage::Tree),
+            RangeError::Sizes { to, .. } => Self::broken(to, Damage::Tree),
         }
     }
 }
@@ -214,6 +294,7 @@ impl std::fmt::Display for ReadError {
         match self {
             Self::Broken(broken) => write!(formatter, "it was changed: {broken}"),
             Self::Engine(error) => error.fmt(formatter),
+            Self::Unpublished(problem) => write!(formatter, "its checkpoint cannot be published: {problem}"),
         }
     }
 }

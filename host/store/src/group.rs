@@ -3,13 +3,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use loong_kernel::{Durability, Event, LedgerError};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::StoreError;
+use crate::checkpoint::Notary;
 use crate::error::{Damage, ReadError};
-use crate::queue::{Append, Queue};
+use crate::prune::Retention;
+use crate::queue::{Append, Queue, Taken};
 use crate::record::{self, Head};
 
 /// The journal is emptied at the end only when it has grown to this many bytes: emptying costs two flushes of
@@ -25,6 +28,10 @@ pub(crate) struct Writer {
     pub(crate) head: Head,
     /// Milliseconds since the Unix epoch.
     pub(crate) clock: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Signs the log, where it is signed.
+    pub(crate) notary: Option<Notary>,
+    /// Which of the oldest records are removed at the end.
+    pub(crate) retention: Option<Retention>,
     /// Whether a commit flushes the disk now.
     pub(crate) flushing: bool,
     /// Why a group could not be written. Nothing is written after it.
@@ -36,35 +43,76 @@ impl Writer {
     pub(crate) fn run(mut self) -> Result<(), StoreError> {
         let _end = End(Arc::clone(&self.queue));
         let queue = Arc::clone(&self.queue);
-        while let Some(batch) = queue.take() {
-            if !batch.events.is_empty() {
-                self.append(batch.events);
+        loop {
+            match queue.take(self.checkpoint_due_at()) {
+                Taken::Batch(batch, closing) => {
+                    if !batch.events.is_empty() {
+                        self.append(batch.events, closing && self.retention.is_none());
+                    }
+                    if !batch.work.is_empty() && self.flush_on_commit(false).is_ok() {
+                        batch.work.into_iter().for_each(|work| work(&mut self));
+                    }
+                }
+                Taken::Nothing => drop(self.checkpoint()),
+                Taken::End => break,
             }
-            if !batch.work.is_empty() && self.flush_on_commit(false).is_ok() {
-                batch.work.into_iter().for_each(|work| work(&self.connection));
-            }
+        }
+        if let Some(retention) = self.retention.clone() {
+            // What is not removed now is removed at the next end.
+            drop(self.prune(&retention));
+        }
+        if self.checkpoint_due_at().is_some() {
+            drop(self.checkpoint());
         }
         self.close()
     }
 
-    pub(crate) fn append(&mut self, group: Vec<Append>) {
-        let result = match self.failed.clone() {
-            Some(error) => Err(error),
-            None => self.commit(&group).map_err(|error| {
-                let problem = format!("the audit log `{}` cannot be written: {error}", self.path.display());
-                let error = self.queue.fail(LedgerError { problem });
-                self.failed.insert(error).clone()
-            }),
-        };
+    fn checkpoint_due_at(&self) -> Option<Instant> {
+        self.notary.as_ref().filter(|_| self.failed.is_none())?.due_at()
+    }
+
+    /// Signs the log as it is. A failure ends the log, as that of an append does.
+    pub(crate) fn checkpoint(&mut self) -> Result<(), LedgerError> {
+        self.guarded(|writer| writer.commit(&[], true, |_, _| Ok(())))
+    }
+
+    /// Does what changes the log, unless it has failed; when this fails, nothing changes it any more.
+    pub(crate) fn guarded<T>(
+        &mut self,
+        change: impl FnOnce(&mut Self) -> Result<T, ReadError>,
+    ) -> Result<T, LedgerError> {
+        if let Some(error) = self.failed.clone() {
+            return Err(error);
+        }
+        change(self).map_err(|error| {
+            let problem = format!("the audit log `{}` cannot be written: {error}", self.path.display());
+            let error = self.queue.fail(LedgerError { problem });
+            self.failed.insert(error).clone()
+        })
+    }
+
+    pub(crate) fn append(&mut self, group: Vec<Append>, closing: bool) {
+        let result = self.guarded(|writer| writer.commit(&group, closing, |_, _| Ok(())));
         for reply in group.into_iter().filter_map(|append| append.reply) {
             // Whoever waited may have given up.
             let _ = reply.send(result.clone());
         }
     }
 
-    /// Writes all of the group or nothing of it.
-    fn commit(&mut self, group: &[Append]) -> Result<(), ReadError> {
-        self.flush_on_commit(group.iter().any(|append| append.durability == Durability::Durable))?;
+    /// Writes all of the group or nothing of it, with the change that is made besides, and a checkpoint if one is
+    /// due or `sign` asks for it.
+    pub(crate) fn commit(
+        &mut self,
+        group: &[Append],
+        sign: bool,
+        change: impl FnOnce(&Transaction<'_>, &mut Head) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        let records = self.head.records.saturating_add(group.len() as u64);
+        let due = self.notary.as_ref().filter(|notary| sign || notary.is_due(records, false));
+        let flush = due.is_some_and(Notary::flushes)
+            || group.iter().any(|append| append.durability == Durability::Durable);
+        let due = due.is_some();
+        self.flush_on_commit(flush)?;
         // Immediate: from here to the commit no other process can add a record, so place and predecessor are
         // those that the record will have.
         let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
@@ -77,9 +125,24 @@ impl Writer {
             head.push(&transaction, &mut insert, append.time_ms, &append.event)?;
         }
         drop(insert);
+        change(&transaction, &mut head)?;
         head.write(&transaction)?;
+        let note = match self.notary.as_ref().filter(|_| due) {
+            Some(notary) => Some(notary.write(&transaction, &head, (self.clock)())?),
+            None => None,
+        };
         transaction.commit()?;
         self.head = head;
+        let Some(notary) = &mut self.notary else { return Ok(()) };
+        let Some(note) = note else {
+            notary.written(self.head.records);
+            return Ok(());
+        };
+        match notary.committed(self.head.records, &note) {
+            Ok(()) => self.queue.tell(None),
+            Err((problem, false)) => self.queue.tell(Some(problem)),
+            Err((problem, true)) => return Err(ReadError::Unpublished(problem)),
+        }
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 //! stays one line because a record's place and its predecessor are read inside the transaction that adds it.
 
 mod audit;
+mod checkpoint;
 mod connect;
 mod error;
 mod facets;
@@ -13,6 +14,7 @@ mod group;
 mod kv;
 mod meta;
 mod prove;
+mod prune;
 mod queue;
 mod record;
 mod sink;
@@ -21,11 +23,13 @@ mod tree;
 mod verify;
 
 pub use audit::{AuditFilter, AuditReader, Record};
+pub use checkpoint::{Keep, Kept, Publish, Signing};
 pub use error::{Broken, Damage, StoreError};
 pub use prove::ProveError;
 pub use sink::{RawRecord, SinkCursor};
+pub use prune::{Cut, Pruned, Retention};
 pub use store::{Store, StoreOptions};
-pub use verify::{Verified, VerifyError};
+pub use verify::{Against, Verified, VerifyError, Witness};
 
 #[cfg(test)]
 mod tests;

@@ -3,11 +3,22 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::error::{Damage, ReadError};
+
 /// Most bytes of one fact.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
 
 /// The log's id: 16 hexadecimal digits, drawn when the database is made.
-pub(crate) const LOG_ID: &str = "log_id";
+const LOG_ID: &str = "log_id";
+/// The verifier key that the log is bound to.
+pub(crate) const AUDIT_KEY: &str = "audit_key";
+
+/// The log's id.
+pub(crate) fn log_id(connection: &Connection) -> Result<String, ReadError> {
+    let digits = |id: &String| id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let id = get(connection, LOG_ID)?.filter(digits);
+    id.ok_or_else(|| ReadError::broken(0, Damage::HeadMissing))
+}
 
 pub(crate) fn get(connection: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
     connection

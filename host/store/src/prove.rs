@@ -1,11 +1,12 @@
 //! Proofs about the log: a few rows are read for each, however long the log is.
 
+use loong_kernel::checkpoint::{CheckpointError, VerifierKey};
 use loong_kernel::merkle::{self, RangeError};
 use loong_manifest::{Code, Digest};
 
 use crate::error::{Damage, ReadError};
 use crate::record::Head;
-use crate::{AuditReader, StoreError, meta, tree};
+use crate::{AuditReader, StoreError, checkpoint, meta, tree};
 
 /// Why something cannot be proved of the log.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +21,7 @@ pub enum ProveError {
 
 impl ProveError {
     /// The public code.
-    pub const fn code(&self) -> Code {
+    pub fn code(&self) -> Code {
         match self {
             Self::Range(_) => Code::CommandLineInvalid,
             Self::Store(error) => error.code(),
@@ -31,9 +32,22 @@ impl ProveError {
 impl AuditReader {
     /// The log's id: 16 hexadecimal digits, drawn when the database was made.
     pub fn log_id(&self) -> Result<String, StoreError> {
-        let id = meta::get(self.connection(), meta::LOG_ID).map_err(|error| self.failed(error.into()))?;
-        let digits = |id: &String| id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-        id.filter(digits).ok_or_else(|| self.failed(ReadError::broken(0, Damage::HeadMissing)))
+        meta::log_id(self.connection()).map_err(|error| self.failed(error))
+    }
+
+    /// The key that the log is bound to, as the database says; none for a log that was never signed.
+    pub fn audit_key(&self) -> Result<Option<VerifierKey>, StoreError> {
+        let key = meta::get(self.connection(), meta::AUDIT_KEY).map_err(|error| self.failed(error.into()))?;
+        key.map(|key| key.parse()).transpose().map_err(|error: CheckpointError| {
+            let damage = Damage::Checkpoint { place: "the database".to_owned(), problem: error.to_string() };
+            self.failed(ReadError::broken(0, damage))
+        })
+    }
+
+    /// The newest checkpoint: how many records it covers, when it was made, in milliseconds since the Unix epoch,
+    /// and the signed note. Not verified.
+    pub fn checkpoint(&self) -> Result<Option<(u64, u64, String)>, StoreError> {
+        checkpoint::newest(self.connection()).map_err(|error| self.failed(error))
     }
 
     /// How many records were written.

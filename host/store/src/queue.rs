@@ -1,11 +1,12 @@
 //! The bounded way from everyone who has something to write to the one thread that writes.
 
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use loong_kernel::{Durability, Event, LedgerError};
-use rusqlite::Connection;
 use tokio::sync::{Semaphore, TryAcquireError, oneshot};
+
+use crate::group::Writer;
 
 /// Most events that wait to be written before `append` waits for room.
 pub(crate) const EVENTS_MAX: usize = 4096;
@@ -24,8 +25,8 @@ pub(crate) struct Append {
     pub(crate) reply: Option<oneshot::Sender<Result<(), LedgerError>>>,
 }
 
-/// Anything else that is done with the connection, after the events that came before it.
-pub(crate) type Work = Box<dyn FnOnce(&Connection) + Send>;
+/// Anything else that is done by the thread that writes, after the events that came before it.
+pub(crate) type Work = Box<dyn FnOnce(&mut Writer) + Send>;
 
 /// Everything that waits at one moment.
 #[derive(Default)]
@@ -34,6 +35,16 @@ pub(crate) struct Batch {
     pub(crate) work: Vec<Work>,
     /// Events that hold a place in `room`.
     placed: usize,
+}
+
+/// What was in the queue.
+pub(crate) enum Taken {
+    /// Everything that waited, and whether it is the last.
+    Batch(Batch, bool),
+    /// Nothing came in time.
+    Nothing,
+    /// The queue is closed and empty.
+    End,
 }
 
 #[derive(Default)]
@@ -50,6 +61,8 @@ pub(crate) struct Queue {
     wake: Condvar,
     room: Semaphore,
     failed: OnceLock<LedgerError>,
+    /// What is wrong, although the log goes on.
+    problem: Mutex<Option<String>>,
 }
 
 impl Queue {
@@ -59,12 +72,23 @@ impl Queue {
             wake: Condvar::new(),
             room: Semaphore::new(EVENTS_MAX),
             failed: OnceLock::new(),
+            problem: Mutex::default(),
         }
     }
 
     /// Why nothing can be appended any more, if so.
     pub(crate) fn failure(&self) -> Option<&LedgerError> {
         self.failed.get()
+    }
+
+    /// Notes what is wrong, although the log goes on; or that nothing is any longer.
+    pub(crate) fn tell(&self, problem: Option<String>) {
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+    }
+
+    /// What is wrong, although the log goes on.
+    pub(crate) fn problem(&self) -> Option<String> {
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Fails every later append. The first reason stays.
@@ -133,14 +157,22 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes everything that waits, and waits for something to take. `None` once the queue is closed and
-    /// empty.
-    pub(crate) fn take(&self) -> Option<Batch> {
+    /// Takes everything that waits, and waits for something to take, but no longer than until a moment.
+    pub(crate) fn take(&self, until: Option<Instant>) -> Taken {
         let waiting = self.lock();
-        let waiting = self
-            .wake
-            .wait_while(waiting, |state| state.is_idle() && !state.closed)
-            .unwrap_or_else(PoisonError::into_inner);
+        let idle = |state: &mut State| state.is_idle() && !state.closed;
+        let waiting = match until {
+            None => self.wake.wait_while(waiting, idle).unwrap_or_else(PoisonError::into_inner),
+            Some(until) => {
+                let rest = until.saturating_duration_since(Instant::now());
+                let waited = self.wake.wait_timeout_while(waiting, rest, idle);
+                let (waiting, time_is_up) = waited.unwrap_or_else(PoisonError::into_inner);
+                if time_is_up.timed_out() && waiting.is_idle() && !waiting.closed {
+                    return Taken::Nothing;
+                }
+                waiting
+            }
+        };
         let (mut state, _) = self
             .wake
             .wait_timeout_while(waiting, LINGER, |state| {
@@ -148,13 +180,14 @@ impl Queue {
             })
             .unwrap_or_else(PoisonError::into_inner);
         if state.is_idle() {
-            return None;
+            return Taken::End;
         }
         state.urgent = false;
         let batch = std::mem::take(&mut state.batch);
+        let closing = state.closed;
         drop(state);
         self.room.add_permits(batch.placed);
-        Some(batch)
+        Taken::Batch(batch, closing)
     }
 
     /// Lets nothing in any more. What is in already is still taken.

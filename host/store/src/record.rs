@@ -151,11 +151,6 @@ impl Head {
     }
 }
 
-/// What `?` does, where the type is not known yet.
-pub(crate) const fn engine(error: rusqlite::Error) -> ReadError {
-    ReadError::Engine(error)
-}
-
 fn unwritable(error: &serde_json::Error) -> ReadError {
     ReadError::Engine(rusqlite::Error::ToSqlConversionFailure(error.to_string().into()))
 }

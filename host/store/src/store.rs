@@ -4,11 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use loong_kernel::checkpoint::VerifierKey;
 use loong_kernel::{Boxed, Durability, Event, KvError, KvPage, KvSpace, Ledger, LedgerError};
 use loong_manifest::PluginId;
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::checkpoint::{Notary, Signing};
+use crate::error::ReadError;
+use crate::prune::{Cut, Pruned, Retention};
 use crate::queue::{Append, Queue, closed};
 use crate::{StoreError, connect, group, kv, meta, record};
 
@@ -22,6 +26,10 @@ pub struct StoreOptions {
     /// log that is full fails, and with it everything that has to be written down. Up to 4 MiB of journal
     /// come on top while the database is open.
     pub audit_bytes_max: Option<u64>,
+    /// How the log is signed. Without it, it is only chained.
+    pub signing: Option<Signing>,
+    /// Which of the oldest records are removed when the store is closed.
+    pub retention: Option<Retention>,
 }
 
 /// The open database. Clones share it; the last one to go, or [`Store::close`], writes what is queued.
@@ -32,6 +40,7 @@ pub struct Store {
 
 struct Shared {
     path: PathBuf,
+    key: Option<VerifierKey>,
     clock: Arc<dyn Fn() -> u64 + Send + Sync>,
     queue: Arc<Queue>,
     kv_room: Arc<Semaphore>,
@@ -49,35 +58,69 @@ impl Store {
         options: &StoreOptions,
         clock: Arc<dyn Fn() -> u64 + Send + Sync>,
     ) -> Result<Self, StoreError> {
+        let kept = options.signing.as_ref().and_then(|signing| signing.kept.as_ref());
+        if kept.is_some_and(|kept| kept.note.is_some()) && !path.exists() {
+            // Not made anew: what is kept would never fit it.
+            return Err(StoreError::Gone { path: path.to_owned() });
+        }
         let (connection, path) = connect::to_write(path, options.audit_bytes_max)?;
         // One snapshot: the two reads must not see another process's commit between them.
-        let head = connection
-            .unchecked_transaction()
-            .map_err(record::engine)
-            .and_then(|snapshot| record::tail(&snapshot))
-            .map_err(|error| error.at(&path))?;
+        let read = || -> Result<(record::Head, Option<Notary>), ReadError> {
+            if let Some(signing) = &options.signing {
+                Notary::pin(&connection, &signing.signer)?;
+            }
+            let snapshot = connection.unchecked_transaction()?;
+            let head = record::tail(&snapshot)?;
+            let notary = options.signing.as_ref().map(|signing| Notary::open(&snapshot, &head, signing));
+            Ok((head, notary.transpose()?))
+        };
+        let (head, notary) = read().map_err(|error| error.at(&path))?;
         let queue = Arc::new(Queue::new());
-        let writer = group::Writer {
+        let key = notary.as_ref().map(|notary| notary.key.clone());
+        let publish = notary.as_ref().is_some_and(Notary::must_publish);
+        let mut writer = group::Writer {
             connection,
             path: path.clone(),
             queue: Arc::clone(&queue),
             head,
             clock: Arc::clone(&clock),
+            notary,
+            retention: options.retention.clone(),
             flushing: false,
             failed: None,
         };
+        if publish {
+            // Nothing is begun that could not be witnessed.
+            let incomplete = |source| StoreError::Incomplete { path: path.clone(), source };
+            writer.checkpoint().map_err(incomplete)?;
+        }
         let thread = thread::Builder::new()
             .name("loong-store".to_owned())
             .spawn(move || writer.run())
             .map_err(|source| StoreError::File { path: path.clone(), source })?;
         let kv_room = Arc::new(Semaphore::new(KV_REQUESTS_MAX));
         let writer = Mutex::new(Some(thread));
-        Ok(Self { shared: Arc::new(Shared { path, clock, queue, kv_room, writer }) })
+        Ok(Self { shared: Arc::new(Shared { path, clock, key, queue, kv_room, writer }) })
     }
 
     /// The database file, with the links in its folder's path resolved.
     pub fn path(&self) -> &Path {
         &self.shared.path
+    }
+
+    /// The key that verifies the log's checkpoints, where it is signed.
+    pub fn audit_key(&self) -> Option<&VerifierKey> {
+        self.shared.key.as_ref()
+    }
+
+    /// What is wrong with keeping checkpoints elsewhere, although the log goes on.
+    pub fn problem(&self) -> Option<String> {
+        self.shared.queue.problem()
+    }
+
+    /// Removes the oldest records, flushes the disk, and says which they were; none if there was nothing to remove.
+    pub async fn prune(&self, cut: Cut) -> Result<Option<Pruned>, LedgerError> {
+        self.act(move |writer| writer.cut(cut)).await
     }
 
     /// Writes everything that is queued and closes the database, for all clones. Later appends fail. Blocks
@@ -107,16 +150,23 @@ impl Store {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
+        self.act(move |writer| work(&writer.connection)).await
+    }
+
+    async fn act<T: Send + 'static, E: From<Unavailable> + Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut group::Writer) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
         let unavailable = |error: LedgerError| E::from(Unavailable(error.problem));
         let place = Arc::clone(&self.shared.kv_room).acquire_owned().await;
         let place = place.map_err(|_| unavailable(closed()))?;
         let (reply, answer) = oneshot::channel();
         let queue = Arc::clone(&self.shared.queue);
-        let pushed = self.shared.queue.push_work(Box::new(move |connection| {
+        let pushed = self.shared.queue.push_work(Box::new(move |writer| {
             // An effect that could not be written down does not happen.
             let result = match queue.failure() {
                 Some(error) => Err(E::from(Unavailable(error.problem.clone()))),
-                None => work(connection),
+                None => act(writer),
             };
             drop(place);
             // Whoever asked may have given up.

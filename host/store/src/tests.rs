@@ -14,8 +14,10 @@ mod appending;
 mod keys;
 mod opening;
 mod proving;
+mod pruning;
 mod reading;
 mod sinks;
+mod signing;
 mod tampering;
 
 /// A clock that ticks a millisecond each time somebody looks.

@@ -42,6 +42,16 @@ fn fill(connection: &Connection, place: u64) -> Result<(), ReadError> {
     }
 }
 
+/// Keeps the leaves of the tile that is not full yet, so that the records before `until` can be removed.
+pub(crate) fn keep_leaves(connection: &Connection, until: u64) -> Result<(), ReadError> {
+    let first = until - until % TILE;
+    if first == until || read(connection, 0, first / TILE)?.len() as u64 >= until - first {
+        return Ok(());
+    }
+    let hashes = entries(connection, 0, first, until - first)?;
+    write(connection, 0, first / TILE, &hashes)
+}
+
 /// The root of a complete subtree, for [`merkle::inclusion`] and its like.
 pub(crate) fn node(connection: &Connection, height: u8, place: u64) -> Result<Digest, ReadError> {
     let (level, within) = (height / TILE_LEVELS, height % TILE_LEVELS);

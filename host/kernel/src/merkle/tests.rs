@@ -161,6 +161,7 @@ proptest! {
         for (height, place, hash) in frontier.peaks() {
             prop_assert_eq!(nodes(&leaves)(height, place).unwrap(), hash);
         }
+        prop_assert_eq!(&frontier_at(count, &mut nodes(&leaves)).unwrap(), &frontier);
         let again = Frontier::from_bytes(count, &frontier.to_bytes());
         prop_assert_eq!(again, Some(frontier));
     }

@@ -8,7 +8,7 @@ use loong_kernel::LedgerError;
 use rusqlite::Connection;
 
 use super::*;
-use crate::queue::{Append, EVENTS_MAX, Queue};
+use crate::queue::{Append, EVENTS_MAX, Queue, Taken};
 use crate::{StoreError, connect, group, record};
 
 #[test]
@@ -176,7 +176,7 @@ fn is_unavailable(result: Result<(), LedgerError>) -> bool {
 #[test]
 fn a_full_disk_fails_every_append_until_the_log_is_opened_again() {
     let (_folder, path) = place();
-    let options = StoreOptions { audit_bytes_max: Some(128 * 1024) };
+    let options = StoreOptions { audit_bytes_max: Some(128 * 1024), ..StoreOptions::default() };
     let store = Store::open(&path, &options, clock()).unwrap();
     let written = wait(async {
         let mut written = 0;
@@ -212,7 +212,17 @@ fn writer(path: &Path, bytes_max: Option<u64>) -> group::Writer {
     let (connection, path) = connect::to_write(path, bytes_max).unwrap();
     let head = record::tail(&connection).unwrap();
     let queue = Arc::new(Queue::new());
-    group::Writer { connection, path, queue, head, clock: clock(), flushing: false, failed: None }
+    group::Writer {
+        connection,
+        path,
+        queue,
+        head,
+        clock: clock(),
+        notary: None,
+        retention: None,
+        flushing: false,
+        failed: None,
+    }
 }
 
 #[test]
@@ -227,7 +237,7 @@ fn a_group_is_written_whole_or_not_at_all() {
         })
         .collect();
     let mut writer = writer(&path, Some(100 * 1024));
-    writer.append(group);
+    writer.append(group, false);
     for mut answer in answers {
         assert!(answer.try_recv().unwrap().is_err());
     }
@@ -241,7 +251,7 @@ fn the_disk_is_flushed_for_a_group_in_which_one_asks_for_it() {
     let mut writer = writer(&path, None);
     let mut flushes = |group: &[Durability]| -> bool {
         let group = group.iter().map(|&durability| Append { durability, ..queued(0) }).collect();
-        writer.append(group);
+        writer.append(group, false);
         // 1 is NORMAL, 2 is FULL: only the second flushes at a commit.
         let synchronous: u32 =
             writer.connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
@@ -308,17 +318,24 @@ fn queued(n: u64) -> Append {
     Append { event: event(n), time_ms: n, durability: Durability::Queued, reply: None }
 }
 
+fn taken(queue: &Queue) -> usize {
+    let Taken::Batch(batch, _) = queue.take(None) else { panic!("nothing waits") };
+    batch.events.len()
+}
+
 #[test]
 fn everything_that_waits_is_taken_at_once() {
     let queue = Queue::new();
     for n in 0..64 {
         queue.push_now(queued(n)).unwrap();
     }
-    assert_eq!(queue.take().unwrap().events.len(), 64);
+    assert_eq!(taken(&queue), 64);
     queue.push_now(queued(64)).unwrap();
     queue.close();
-    assert_eq!(queue.take().unwrap().events.len(), 1);
-    assert!(queue.take().is_none());
+    assert_eq!(taken(&queue), 1);
+    assert!(matches!(queue.take(None), Taken::End));
+    let queue = Queue::new();
+    assert!(matches!(queue.take(Some(std::time::Instant::now())), Taken::Nothing));
 }
 
 #[test]
@@ -332,7 +349,7 @@ fn append_waits_for_room_in_a_full_queue() {
         let mut waiting = std::pin::pin!(queue.admit());
         let early = tokio::time::timeout(Duration::from_millis(20), &mut waiting).await;
         assert!(early.is_err(), "a full queue let one more in");
-        assert_eq!(queue.take().unwrap().events.len(), EVENTS_MAX);
+        assert_eq!(taken(&queue), EVENTS_MAX);
         waiting.await.unwrap();
     });
 }
@@ -346,7 +363,7 @@ fn append_now_has_room_of_its_own_and_ends_the_log_when_it_is_used_up() {
     }
     let error = queue.push_now(queued(room)).unwrap_err();
     // What came before the lost event is written, what comes after it never is.
-    assert_eq!(queue.take().unwrap().events.len() as u64, room);
+    assert_eq!(taken(&queue) as u64, room);
     assert_eq!(queue.push_now(queued(0)).unwrap_err(), error);
     assert_eq!(wait(queue.admit()).unwrap_err(), error);
 }

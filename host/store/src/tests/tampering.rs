@@ -182,19 +182,27 @@ fn finds_an_index_that_hides_a_record_from_searches() {
 
 #[test]
 fn finds_a_record_whose_hash_was_made_to_fit() {
-    let (_folder, path) = copy(1000);
-    let records = all(&path);
-    let connection = Connection::open(&path).unwrap();
-    let text: String =
-        connection.query_row("SELECT event FROM audit WHERE idx = 500", [], |row| row.get(0)).unwrap();
-    let text = text.replace("say", "did not say");
-    let event: Value = serde_json::from_str(&text).unwrap();
-    let hash = chain::hash(500, records[500].time_ms, &records[499].hash, &event);
-    connection
-        .execute("UPDATE audit SET event = ?1, hash = ?2 WHERE idx = 500", params![text, hash.as_bytes()])
-        .unwrap();
-    drop(connection);
-    assert_eq!(broken(&path), Broken { index: 501, damage: Damage::Hash });
+    // The tree knows the record itself once its tile is full, the next record knows its hash.
+    for (index, found) in [(500, (500, Damage::Tree)), (990, (991, Damage::Hash))] {
+        let (_folder, path) = copy(1000);
+        let records = all(&path);
+        let connection = Connection::open(&path).unwrap();
+        let text: String = connection
+            .query_row("SELECT event FROM audit WHERE idx = ?1", [index], |row| row.get(0))
+            .unwrap();
+        let text = text.replace("say", "did not say");
+        let event: Value = serde_json::from_str(&text).unwrap();
+        let at = index as usize;
+        let hash = chain::hash(index as u64, records[at].time_ms, &records[at - 1].hash, &event);
+        connection
+            .execute(
+                "UPDATE audit SET event = ?1, hash = ?2 WHERE idx = ?3",
+                params![text, hash.as_bytes(), index],
+            )
+            .unwrap();
+        drop(connection);
+        assert_eq!(broken(&path), Broken { index: found.0, damage: found.1 });
+    }
 }
 
 #[test]
