@@ -41,8 +41,8 @@ pub enum CheckpointError {
     /// The key did not sign it, or not this text.
     #[error("it is not signed by `{key}`")]
     Unsigned {
-        /// The key that should have signed.
-        key: VerifierKey,
+        /// The key that should have signed, as a verifier key.
+        key: String,
     },
 }
 
@@ -124,16 +124,19 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= NAME_BYTES_MAX && text.chars().all(allowed)
 }
 
+/// Makes the ed25519 signature of a text.
+pub type Sign = Arc<dyn Fn(&[u8]) -> [u8; 64] + Send + Sync>;
+
 /// Signs checkpoints. Where the key is kept is the caller's.
 #[derive(Clone)]
 pub struct Signer {
     key: PublicKey,
-    sign: Arc<dyn Fn(&[u8]) -> [u8; 64] + Send + Sync>,
+    sign: Sign,
 }
 
 impl Signer {
     /// A signer whose signatures this key verifies.
-    pub fn new(key: PublicKey, sign: Arc<dyn Fn(&[u8]) -> [u8; 64] + Send + Sync>) -> Self {
+    pub fn new(key: PublicKey, sign: Sign) -> Self {
         Self { key, sign }
     }
 
@@ -201,11 +204,11 @@ impl Checkpoint {
         for signature in own {
             // One bad signature of a key that is known spoils the note.
             if !signature.is_some_and(|signature| key.key.verifies(text.as_bytes(), &signature)) {
-                return Err(CheckpointError::Unsigned { key: key.clone() });
+                return Err(CheckpointError::Unsigned { key: key.to_string() });
             }
             good = true;
         }
-        if good { Ok(checkpoint) } else { Err(CheckpointError::Unsigned { key: key.clone() }) }
+        if good { Ok(checkpoint) } else { Err(CheckpointError::Unsigned { key: key.to_string() }) }
     }
 }
 

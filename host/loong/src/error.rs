@@ -82,6 +82,9 @@ const fn hint(code: Code) -> Option<&'static str> {
         Code::ApprovalRequired => {
             "it was not done; what asks for approval is said by `loong policy explain OPERATION`"
         }
+        Code::AuditBroken => {
+            "keep the file as evidence; `loong audit verify` says what is wrong, `loong audit accept` how to begin anew"
+        }
         Code::AuditUnavailable => {
             "make room on the disk that holds the data folder, see `loong doctor`; nothing runs without its audit trail"
         }
@@ -106,6 +109,13 @@ const fn hint(code: Code) -> Option<&'static str> {
         Code::SinkFailed => {
             "`loong audit sinks` shows what each sink has; mend what is wrong, and try `loong audit deliver`"
         }
+        Code::CheckpointInvalid => {
+            "`loong audit verify` says what does not fit; `loong audit accept` binds the log to what is here now"
+        }
+        Code::StoreCorrupt => {
+            "keep the file as evidence and put a copy of it back, or move it away and see `loong audit accept`"
+        }
+        Code::StoreLocked => "wait for the other process, or end it; `fuser` names who has the file open",
         Code::StoreUnavailable => "make room on the disk that holds the data folder, see `loong doctor`",
         Code::ManifestInvalid => {
             "the schema is registry/schema/loong.plugin.schema.json; `loong plugins check FILE` shows all checks"
@@ -188,6 +198,12 @@ impl From<LoadError> for CommandError {
 
 impl From<loong_store::StoreError> for CommandError {
     fn from(error: loong_store::StoreError) -> Self {
+        Self::caused(error.code(), &error)
+    }
+}
+
+impl From<loong_store::ProveError> for CommandError {
+    fn from(error: loong_store::ProveError) -> Self {
         Self::caused(error.code(), &error)
     }
 }

@@ -9,9 +9,10 @@ use loong_manifest::{Code, Digest, Tier, escape};
 use loong_policy::Token;
 use loong_runtime::artifact::Artifacts;
 use loong_runtime::{Arguments, Output, Plugin, Runtime};
-use loong_store::{Store, StoreOptions};
+use loong_store::Store;
 use loong_trust::{Candidate, TrustRoot, Verified};
 
+use crate::audit_key;
 use crate::error::CommandError;
 use crate::grant::LoadArgs;
 use crate::locate::{self, PluginPath};
@@ -82,8 +83,7 @@ impl Host {
         let settings = Settings::read(&places.settings())?;
         let policy = policy(args.grant.policy.as_deref(), &settings, places)?;
         let root = trust_root(places)?;
-        let options = StoreOptions { audit_bytes_max: settings.audit.bytes_max, ..StoreOptions::default() };
-        let store = Store::open(&places.database(), &options, Arc::new(now_ms))?;
+        let store = audit_key::open_store(places, &settings)?;
         let watch = Arc::new(Terminal::new(ui.verbose(), ui.quiet()));
         let spinner = ui.spinner();
         let progress = Box::new(move |digest: Option<&Digest>| match digest {
@@ -388,7 +388,11 @@ impl Host {
 
     /// Writes everything that is queued and closes the store.
     pub fn close(self) -> Result<(), CommandError> {
+        let store = self.store.clone();
         let closed = self.store.close();
+        if let Some(problem) = store.problem() {
+            self.watch.warn(&problem);
+        }
         // A guest may have left a thread in a file operation that never ends, such as opening a pipe.
         self.runtime.shutdown_background();
         Ok(closed?)

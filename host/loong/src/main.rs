@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a program has no public interface; `pub` marks what its modules share")]
 
+mod audit_key;
 mod commands;
 mod error;
 mod grant;

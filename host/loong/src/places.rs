@@ -75,6 +75,11 @@ impl Places {
         self.config.join("keys")
     }
 
+    /// The key that signs the audit log, and what is kept of each log outside its database.
+    pub fn audit_keys(&self) -> PathBuf {
+        self.keys().join("audit")
+    }
+
     /// The user's own policies, in addition to the preset's.
     pub fn policies(&self) -> PathBuf {
         self.config.join("policies")

@@ -1,7 +1,7 @@
 //! `loong.toml`: the operator's settings.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use loong_manifest::Code;
 use serde::Deserialize;
@@ -49,6 +49,16 @@ pub struct RiskSettings {
 pub struct AuditSettings {
     /// Largest size of the database, in bytes; when it is reached, nothing runs until room is made.
     pub bytes_max: Option<u64>,
+    /// Where else each signed checkpoint goes: a file that is replaced, or a folder, in which the file is named after
+    /// the log. Outside the data folder, best on another disk. The disk is flushed for it.
+    pub checkpoint_file: Option<PathBuf>,
+    /// Whether nothing may run when a checkpoint cannot be written there. Otherwise a warning says so.
+    #[serde(default)]
+    pub checkpoint_required: bool,
+    /// How many days records are kept; forever without it.
+    pub keep_days: Option<u32>,
+    /// How many records are kept; all without it.
+    pub keep_records: Option<u64>,
 }
 
 impl Settings {

@@ -51,6 +51,14 @@ impl Terminal {
         }
     }
 
+    /// Something of the host itself that may need an action.
+    pub fn warn(&self, problem: &str) {
+        if !self.quiet {
+            // When standard error is gone, nobody is left to tell.
+            let _ = writeln!(std::io::stderr().lock(), "warning: {}", escape(problem));
+        }
+    }
+
     /// Every line with the plugin's name, so that none of them can pass for the host's.
     fn message(&self, plugin: &PluginId, level: &str, bytes: &[u8]) {
         for line in String::from_utf8_lossy(bytes).lines() {

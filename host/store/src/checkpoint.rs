@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use loong_kernel::checkpoint::{Checkpoint, Signer, VerifierKey, origin};
 use loong_kernel::merkle;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::error::{Broken, Damage, ReadError};
 use crate::record::Head;
@@ -82,6 +82,20 @@ impl Notary {
             connection.execute("INSERT OR IGNORE INTO meta VALUES (?1, ?2)", [meta::AUDIT_KEY, &key])?;
         }
         Ok(())
+    }
+
+    /// Binds a log to another key, without the checkpoints that it did not sign and those of records that are not
+    /// there.
+    pub(crate) fn rebind(connection: &Connection, signer: &Signer) -> Result<(), ReadError> {
+        let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+        let head = Head::read(&transaction)?;
+        let key = signer.verifier(&origin(&meta::log_id(&transaction)?));
+        if meta::get(&transaction, meta::AUDIT_KEY)? != Some(key.to_string()) {
+            meta::set(&transaction, meta::AUDIT_KEY, &key.to_string())?;
+            transaction.execute("DELETE FROM checkpoint", [])?;
+        }
+        transaction.execute("DELETE FROM checkpoint WHERE size >= ?1", [head.records.cast_signed()])?;
+        Ok(transaction.commit()?)
     }
 
     /// Holds the log against the key that it is bound to and against what is kept of it elsewhere. Nothing that

@@ -25,7 +25,7 @@ mod verify;
 pub use audit::{AuditFilter, AuditReader, Record};
 pub use checkpoint::{Keep, Kept, Publish, Signing};
 pub use error::{Broken, Damage, StoreError};
-pub use prove::ProveError;
+pub use prove::{Links, ProveError};
 pub use sink::{RawRecord, SinkCursor};
 pub use prune::{Cut, Pruned, Retention};
 pub use store::{Store, StoreOptions};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use loong_kernel::checkpoint::VerifierKey;
+use loong_kernel::checkpoint::{Signer, VerifierKey};
 use loong_kernel::{Boxed, Durability, Event, KvError, KvPage, KvSpace, Ledger, LedgerError};
 use loong_manifest::PluginId;
 use rusqlite::Connection;
@@ -101,6 +101,13 @@ impl Store {
         let kv_room = Arc::new(Semaphore::new(KV_REQUESTS_MAX));
         let writer = Mutex::new(Some(thread));
         Ok(Self { shared: Arc::new(Shared { path, clock, key, queue, kv_room, writer }) })
+    }
+
+    /// Binds a log to this signer's key, whatever it was bound to before: checkpoints by another key are removed. For
+    /// a person who knows why it is so.
+    pub fn rebind(path: &Path, signer: &Signer) -> Result<(), StoreError> {
+        let (connection, path) = connect::to_write(path, None)?;
+        Notary::rebind(&connection, signer).map_err(|error| error.at(&path))
     }
 
     /// The database file, with the links in its folder's path resolved.

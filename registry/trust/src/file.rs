@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use loong_manifest::{Code, escape};
@@ -36,6 +36,14 @@ pub enum FileError {
         /// Its permissions.
         mode: u32,
     },
+    /// A secret belongs to somebody else.
+    #[error("{} belongs to user {owner}, not to you", shown(path))]
+    Foreign {
+        /// Which file.
+        path: PathBuf,
+        /// Its owner's number.
+        owner: u32,
+    },
 }
 
 impl FileError {
@@ -44,7 +52,7 @@ impl FileError {
         match self {
             Self::Read { .. } => Code::FileUnreadable,
             Self::Write { .. } => Code::FileUnwritable,
-            Self::Exposed { .. } => Code::KeyInvalid,
+            Self::Exposed { .. } | Self::Foreign { .. } => Code::KeyInvalid,
         }
     }
 }
@@ -119,8 +127,7 @@ pub fn read_private(path: &Path, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>,
     let wrong = |source| FileError::Read { path: path.to_owned(), source };
     let refused = |message: String| wrong(io::Error::other(message));
     // Not blocking, so that a pipe in the place of the file cannot hold the host up. What is asked of the
-    // open file is asked of the one that is read; the owner need not be compared, since a mode of 0600 lets
-    // nobody but the owner (and root) get this far.
+    // open file is asked of the one that is read.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     let flags = i32::try_from(flags).map_err(|_| refused("flags out of range".into()))?;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(wrong)?;
@@ -131,6 +138,10 @@ pub fn read_private(path: &Path, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>,
     let mode = facts.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(FileError::Exposed { path: path.to_owned(), mode });
+    }
+    // A mode of 0600 lets nobody but the owner get this far, and root, whom somebody may hand a key of theirs.
+    if facts.uid() != rustix::process::geteuid().as_raw() {
+        return Err(FileError::Foreign { path: path.to_owned(), owner: facts.uid() });
     }
     // Large enough from the start: growing would leave a copy of the secret behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(bytes_max.saturating_add(1)));
@@ -223,6 +234,19 @@ mod tests {
         check_mode(0o640, "/secret can be read or changed by others (mode 0640); run `chmod 600` on it");
         check_mode(0o644, "/secret can be read or changed by others (mode 0644); run `chmod 600` on it");
         check_mode(0o602, "/secret can be read or changed by others (mode 0602); run `chmod 600` on it");
+    }
+
+    #[test]
+    fn refuses_a_secret_of_somebody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        write_atomically(&path, b"s", 0o600).unwrap();
+        // Only root can give a file away.
+        if std::os::unix::fs::chown(&path, Some(65_534), None).is_ok() {
+            let error = read_private(&path, 10).unwrap_err();
+            assert_eq!(error.code(), Code::KeyInvalid);
+            assert!(error.to_string().ends_with("belongs to user 65534, not to you"), "{error}");
+        }
     }
 
     #[test]

@@ -6,17 +6,18 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use loong_manifest::Code;
-use loong_store::{AuditReader, StoreError, VerifyError};
+use loong_store::{Against, AuditReader, Verified};
 use loong_trust::UtcTime;
 use serde::Serialize;
 use serde_json::json;
 
+use super::audit::verify;
 use crate::error::CommandError;
 use crate::places::Places;
 use crate::settings::Settings;
 use crate::sinks::{self, Fail};
 use crate::ui::Ui;
-use crate::{host, locate, policies, risk};
+use crate::{audit_key, host, locate, policies, risk};
 
 /// Less room than this on the disk stops the audit log soon, in bytes.
 const ROOM_BYTES_MIN: u64 = 16 << 20;
@@ -87,7 +88,7 @@ pub fn run(ui: &mut Ui, places: &Places, _args: &DoctorArgs) -> Result<(), Comma
     checks.extend(keys(places));
     checks.push(trust_root(places, host::now_ms() / 1_000));
     checks.extend(settings_and_policy(places));
-    checks.push(audit(ui, &places.database()));
+    checks.extend(audit(ui, places));
     checks.extend(sinks(places));
     checks.push(compiler());
     checks.extend([target("wasm32-unknown-unknown"), target("wasm32-wasip2"), git()]);
@@ -243,29 +244,101 @@ fn settings_and_policy(places: &Places) -> Vec<Check> {
     checks
 }
 
-fn audit(ui: &Ui, database: &Path) -> Check {
-    let reader = match AuditReader::open_read_only(database) {
-        Ok(reader) => reader,
-        Err(StoreError::Missing { .. }) => return Check::ok("audit log", "nothing recorded yet"),
-        Err(error) => return Check::failed("audit log", error.into()),
-    };
-    let spinner = ui.spinner();
-    let verified = reader.verify(&mut |records| {
-        spinner.set_message(format!("{records} audit records are good so far"));
-        spinner.tick();
-    });
-    spinner.finish_and_clear();
-    match verified {
-        Ok(verified) => {
-            Check::ok("audit log", format!("{} records, head {}", verified.records, verified.head.short()))
+/// The audit log, its key, its newest checkpoint, and whether the clock is behind it.
+fn audit(ui: &Ui, places: &Places) -> Vec<Check> {
+    // Wrong settings are named by themselves.
+    let settings = Settings::read(&places.settings()).unwrap_or_default().audit;
+    let mut checks = vec![log_key(places)];
+    let against = match verify::against(places, &settings) {
+        Ok(against) => against,
+        Err(error) => {
+            checks.push(Check::failed("audit log", error));
+            return checks;
         }
-        Err(VerifyError::Broken(broken)) => Check::bad(
-            "audit log",
-            format!("it was changed: {broken}"),
-            "keep the file as evidence; move it away to begin a new log",
-        ),
-        Err(VerifyError::Unreadable(error)) => Check::failed("audit log", error.into()),
+    };
+    let database = places.database();
+    if !database.exists() && against.witnesses.is_empty() {
+        checks.push(Check::ok("audit log", "nothing recorded yet"));
+        return checks;
     }
+    let verified = match verify::check(ui, places, &against) {
+        Ok(Ok(verified)) => verified,
+        Ok(Err(broken)) => {
+            checks.push(Check::bad(
+                "audit log",
+                format!("it was changed: {broken}"),
+                "keep the file as evidence; `loong audit accept` says how to begin anew",
+            ));
+            return checks;
+        }
+        Err(error) => {
+            checks.push(Check::failed("audit log", error));
+            return checks;
+        }
+    };
+    checks.push(Check::ok(
+        "audit log",
+        format!("{} records, head {}", verified.records, verified.head.short()),
+    ));
+    let now_ms = host::now_ms();
+    checks.push(checkpoint(&verified, &against, now_ms));
+    checks.extend(clock(&database, now_ms));
+    checks
+}
+
+fn log_key(places: &Places) -> Check {
+    let path = audit_key::key_path(places);
+    if std::fs::symlink_metadata(&path).is_err() {
+        return Check::ok("audit key", "made at the first run");
+    }
+    match loong_trust::SigningKey::read_file(&path) {
+        Ok(key) => Check::ok("audit key", format!("{} in {}", key.key_id().short(), path.display())),
+        Err(error) => Check::failed(
+            "audit key",
+            CommandError::caused(error.code(), &error).hint(
+                "make it a file of your own with mode 0600; without it nothing is recorded, so nothing runs",
+            ),
+        ),
+    }
+}
+
+fn checkpoint(verified: &Verified, against: &Against, now_ms: u64) -> Check {
+    let Some(signed_ms) = verified.signed_ms else {
+        return Check::note("checkpoint", "the log is not signed yet", "any run signs it");
+    };
+    let age_s = now_ms.saturating_sub(signed_ms) / 1_000;
+    let found = format!("over {} records, {age_s} s old", verified.signed);
+    if against.witnesses.is_empty() {
+        return Check::note(
+            "checkpoint",
+            format!("{found}, and none is kept outside the database"),
+            "any run keeps one",
+        );
+    }
+    if verified.signed < verified.records {
+        let open = verified.records - verified.signed;
+        return Check::note(
+            "checkpoint",
+            format!("{found}; {open} records came after it"),
+            "they are being written now, or a run was killed; the next run signs them",
+        );
+    }
+    Check::ok("checkpoint", found)
+}
+
+/// A clock that is behind the last record makes records that seem to be of a later time than they are.
+fn clock(database: &Path, now_ms: u64) -> Option<Check> {
+    let last_ms = AuditReader::open_read_only(database).and_then(|reader| reader.last_time_ms()).ok()?;
+    let behind_s = last_ms.saturating_sub(now_ms) / 1_000;
+    Some(if behind_s > 0 {
+        Check::bad(
+            "clock",
+            format!("it is {behind_s} s behind the last record [{}]", Code::ClockInvalid),
+            "set the clock of this machine; records keep the later time until it has caught up",
+        )
+    } else {
+        Check::ok("clock", "not behind the last record")
+    })
 }
 
 /// Whether audit sinks have what they should have.

@@ -1,10 +1,16 @@
 //! `loong audit`: what happened, and whether the record of it is whole. One file for each verb.
 
+mod accept;
+mod checkpoint;
 mod deliver;
 mod describe;
+mod proof;
+mod prove;
+mod prune;
 mod recent;
 mod sinks;
-mod verify;
+pub mod verify;
+mod verify_proof;
 
 use std::path::Path;
 
@@ -23,6 +29,11 @@ pub enum AuditCommand {
     Sinks(sinks::SinksArgs),
     Deliver(deliver::DeliverArgs),
     Verify(verify::VerifyArgs),
+    Checkpoint(checkpoint::CheckpointArgs),
+    Prove(prove::ProveArgs),
+    VerifyProof(verify_proof::VerifyProofArgs),
+    Prune(prune::PruneArgs),
+    Accept(accept::AcceptArgs),
 }
 
 /// Runs the command.
@@ -31,7 +42,12 @@ pub fn run(ui: &mut Ui, places: &Places, command: AuditCommand) -> Result<(), Co
         AuditCommand::Recent(args) => recent::run(ui, &places.database(), &args),
         AuditCommand::Sinks(args) => sinks::run(ui, places, &args),
         AuditCommand::Deliver(args) => deliver::run(ui, places, &args),
-        AuditCommand::Verify(args) => verify::run(ui, &places.database(), &args),
+        AuditCommand::Verify(args) => verify::run(ui, places, &args),
+        AuditCommand::Checkpoint(args) => checkpoint::run(ui, places, &args),
+        AuditCommand::Prove(args) => prove::run(ui, places, &args),
+        AuditCommand::VerifyProof(args) => verify_proof::run(ui, places, &args),
+        AuditCommand::Prune(args) => prune::run(ui, places, &args),
+        AuditCommand::Accept(args) => accept::run(ui, places, &args),
     }
 }
 
