@@ -26,8 +26,8 @@ pub use audit::{AuditFilter, AuditReader, Record};
 pub use checkpoint::{Keep, Kept, Publish, Signing};
 pub use error::{Broken, Damage, StoreError};
 pub use prove::{Links, ProveError};
-pub use sink::{RawRecord, SinkCursor};
 pub use prune::{Cut, Pruned, Retention};
+pub use sink::{RawRecord, SinkCursor};
 pub use store::{Store, StoreOptions};
 pub use verify::{Against, Verified, VerifyError, Witness};
 

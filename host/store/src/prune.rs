@@ -114,6 +114,9 @@ fn due(
             until = until.max(old);
         }
     }
+    // What a sink has not had yet stays; a person can remove it all the same.
+    let wanted: Option<i64> = connection.query_row("SELECT min(next) FROM sink", [], |row| row.get(0))?;
+    let until = until.min(wanted.map_or(u64::MAX, i64::unsigned_abs));
     let until = until.min(base.records.saturating_add(RECORDS_AT_ONCE));
     Ok((until > base.records).then(|| Cut::Keep(head.records.saturating_sub(until))))
 }

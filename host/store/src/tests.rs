@@ -16,8 +16,8 @@ mod opening;
 mod proving;
 mod pruning;
 mod reading;
-mod sinks;
 mod signing;
+mod sinks;
 mod tampering;
 
 /// A clock that ticks a millisecond each time somebody looks.
@@ -70,6 +70,7 @@ fn event(n: u64) -> Event {
             raised: Vec::new(),
             reviews: Vec::new(),
             approval: None,
+            asked: None,
         },
         2 => Event::Effect {
             run,

@@ -14,6 +14,12 @@ use crate::sandbox::{Ended, Sandbox, copy};
 /// What differs between two runs of the same thing, besides places.
 static CHANGING: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     [
+        // The audit log's name, the key that signs it, what it signed.
+        (r"loong/audit/[0-9a-f]{16}\b", "loong/audit/[LOG]"),
+        (r"\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}", "+[KEY]"),
+        (r"\[LOG\] [A-Za-z0-9+/]{90,}=*", "[LOG] [SIGNATURE]"),
+        (r"(?m)^[A-Za-z0-9+/]{43}=$", "[ROOT]"),
+        (r"(?m)\b\d+ s old", "[NUMBER] s old"),
         (r"sha256:[0-9a-f]{64}\b", "sha256:[DIGEST]"),
         (r"\b[0-9a-f]{64}\b", "[HEX64]"),
         (r"\b[0-9a-f]{32}\b", "[RUN]"),
@@ -21,7 +27,7 @@ static CHANGING: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00| UTC)?", "[TIME]"),
         (r"\b(after|in|took) \d+(\.\d+)? ?(µs|us|ms|s)\b", "$1 [DURATION]"),
         (r"\(\d+\.\d+ ms\)", "([DURATION])"),
-        (r#""(time_ms|duration_us)": \d+"#, "\"$1\": [NUMBER]"),
+        (r#""(time_ms|signed_ms|duration_us)": \d+"#, "\"$1\": [NUMBER]"),
         (r"\b[0-9a-f]{12}\b", "[HEX12]"),
         (r"\b\d+ KiB\b", "[SIZE]"),
         // The audit log as a table: as wide as what is in it, each line with the first digits of its run.

@@ -87,8 +87,13 @@ fn retention_removes_what_is_too_old_or_too_much() {
     assert_eq!(bounds(&path, &bench.against()).0, 0);
     bench.fill(&path, 100, records(400));
     assert_eq!(bounds(&path, &bench.against()), (300, 701, 701));
+    let sink = "INSERT INTO sink VALUES ('core:sink-file', 1, 310, 0, 0, 0, NULL, NULL)";
+    Connection::open(&path).unwrap().execute_batch(sink).unwrap();
+    bench.fill(&path, 300, records(100));
+    assert_eq!(bounds(&path, &bench.against()).0, 310, "a sink wants those from 310 on");
+    Connection::open(&path).unwrap().execute_batch("DELETE FROM sink").unwrap();
     bench.fill(&path, 0, Some(Retention { records: None, age_ms: Some(1 << 50) }));
-    assert_eq!(bounds(&path, &bench.against()).0, 300);
+    assert_eq!(bounds(&path, &bench.against()).0, 310);
     bench.fill(&path, 10, Some(Retention { records: None, age_ms: Some(0) }));
     assert!(bounds(&path, &bench.against()).0 > 600);
 }
