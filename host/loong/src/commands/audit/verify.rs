@@ -85,11 +85,12 @@ fn describe(ui: &mut Ui, verified: &Verified, against: &Against) {
     }
     match (&verified.key, verified.signed_ms) {
         (Some(key), Some(signed_ms)) => {
-            ui.line(format!(
-                "{} of them signed until {}",
-                verified.signed,
-                UtcTime::from_unix_s(signed_ms / 1_000)
-            ));
+            let signed = if verified.signed < verified.records {
+                format!("{} of them", verified.signed)
+            } else {
+                "all".to_owned()
+            };
+            ui.line(format!("{signed} signed until {}", UtcTime::from_unix_s(signed_ms / 1_000)));
             ui.line(format!("key {key}"));
         }
         _ => ui.line("not signed yet"),
