@@ -224,14 +224,13 @@ impl<P> Catalog<P> {
         let words: Vec<String> = query.split_whitespace().map(str::to_lowercase).collect();
         let mut tools: Vec<ToolSummary> = Vec::new();
         for plugin in self.plugins.values() {
-            for operation in
-                plugin.operations.iter().filter(|operation| operation.is_tool && may_see(plugin, operation))
-            {
+            for operation in plugin.operations.iter().filter(|operation| operation.is_tool) {
                 let name = plugin.short_name(operation);
                 let text =
                     format!("{name} {} {}", operation.name, operation.doc.as_deref().unwrap_or_default())
                         .to_lowercase();
-                if words.iter().all(|word| text.contains(word)) {
+                // Policies are asked last, and only about what was searched for.
+                if words.iter().all(|word| text.contains(word)) && may_see(plugin, operation) {
                     tools.push(ToolSummary {
                         name,
                         operation: operation.name.clone(),

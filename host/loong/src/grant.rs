@@ -103,3 +103,34 @@ impl GrantArgs {
         Ok(offer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use loong_trust::{Candidate, SigningKey, TrustRoot, UtcTime};
+
+    use super::*;
+
+    #[test]
+    fn settings_are_for_one_plugin_and_not_for_who_claims_to_be_it() {
+        let key = SigningKey::generate().unwrap();
+        let publishers = ["acme", "evil"];
+        let root =
+            TrustRoot::local(&key.public(), "here", &publishers, Tier::VerifiedCommunity, UtcTime::MAX)
+                .unwrap();
+        let settings: Settings = toml::from_str("[plugins.\"acme:tool\"]\nkey = \"acme's\"\n").unwrap();
+        let offered = |id: &str, signed: bool| {
+            let manifest = format!(
+                r#"{{"id":"{id}","version":"0.1.0","kind":"tool","summary":"s","capabilities":{{}},"operations":[]}}"#
+            );
+            let bytes = loong_inspect::with_manifest(b"\0asm\x0d\0\x01\0", manifest.as_bytes()).unwrap();
+            let candidate = |bundle| Candidate::read(bytes.clone(), bundle, "x").unwrap();
+            let bundle = signed.then(|| loong_trust::sign(&key, &candidate(None)).unwrap());
+            let verified = loong_trust::verify(candidate(bundle), &root, 0).unwrap();
+            GrantArgs::default().offer(&settings, &verified).unwrap().config.get("key").cloned()
+        };
+        assert_eq!(offered("acme:tool", true).as_deref(), Some("acme's"));
+        assert_eq!(offered("acme:tool", false), None);
+        assert_eq!(offered("evil:tool", true), None);
+        assert_eq!(offered("acme:tools", true), None);
+    }
+}
