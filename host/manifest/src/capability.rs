@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{InterfaceName, OperationPattern};
+use crate::{HttpRequest, InterfaceName, OperationPattern, SecretsRequest, TcpRequest};
 
 /// The capabilities that a manifest asks for. A member that is absent is not asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +33,15 @@ pub struct Capabilities {
     /// Pushing text to whoever watches the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamRequest>,
+    /// Requests to other machines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpRequest>,
+    /// Connections to other machines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<TcpRequest>,
+    /// Secrets of the operator, put into requests by the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<SecretsRequest>,
 }
 
 /// Asks for `loong:host/log`.
@@ -187,7 +196,7 @@ pub enum Authority {
 }
 
 /// The interfaces of `loong:host` that are capabilities.
-const HOST: [&str; 6] = ["log", "config", "kv", "process", "tools", "stream"];
+const HOST: [&str; 7] = ["log", "config", "kv", "process", "tools", "stream", "tcp"];
 
 /// What importing this interface asks for.
 pub fn authority_of_import(interface: &InterfaceName) -> Authority {
@@ -198,6 +207,9 @@ pub fn authority_of_import(interface: &InterfaceName) -> Authority {
         }
         ("wasi:filesystem", _) => Authority::Capability("filesystem"),
         ("wasi:sockets", _) => Authority::Empty,
+        // Messages that nobody sends; a component that only answers requests uses them too.
+        ("wasi:http", "types") => Authority::None,
+        ("wasi:http", "outgoing-handler") => Authority::Capability("http"),
         ("loong:host", name) => {
             HOST.into_iter().find(|known| *known == name).map_or(Authority::Unknown, Authority::Capability)
         }
@@ -218,6 +230,9 @@ impl Capabilities {
             "filesystem" => self.filesystem.is_some(),
             "tools" => self.tools.is_some(),
             "stream" => self.stream.is_some(),
+            "http" => self.http.is_some(),
+            "tcp" => self.tcp.is_some(),
+            "secrets" => self.secrets.is_some(),
             _ => false,
         }
     }
@@ -260,7 +275,10 @@ mod tests {
         assert_eq!(authority("loong:host/process@0.1.0"), Authority::Capability("process"));
         assert_eq!(authority("wasi:filesystem/types@0.2.6"), Authority::Capability("filesystem"));
         assert_eq!(authority("wasi:sockets/tcp@0.2.6"), Authority::Empty);
-        assert_eq!(authority("wasi:http/outgoing-handler@0.2.6"), Authority::Unknown);
+        assert_eq!(authority("wasi:http/types@0.2.6"), Authority::None);
+        assert_eq!(authority("wasi:http/outgoing-handler@0.2.6"), Authority::Capability("http"));
+        assert_eq!(authority("wasi:http/incoming-handler@0.2.6"), Authority::Unknown);
+        assert_eq!(authority("loong:host/tcp@0.1.0"), Authority::Capability("tcp"));
         assert_eq!(authority("loong:host/secret@0.1.0"), Authority::Unknown);
         assert_eq!(authority("core:git/git@0.1.0"), Authority::Plugin);
     }

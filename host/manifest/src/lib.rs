@@ -5,6 +5,8 @@
 mod capability;
 mod code;
 mod digest;
+mod egress;
+mod host;
 mod id;
 mod limits;
 mod manifest;
@@ -18,6 +20,11 @@ pub use capability::{
 };
 pub use code::{Blame, Code};
 pub use digest::Digest;
+pub use egress::{
+    HttpDestination, HttpRequest, Scheme, SecretUse, SecretsRequest, TcpDestination, TcpRequest, Tls,
+    address_of_setting, is_method,
+};
+pub use host::{Endpoint, HostError, HostName, HostPattern};
 pub use id::{IdError, InterfaceName, OperationName, OperationPattern, PluginId};
 pub use limits::{LimitName, Limits, LimitsAsked, Meter};
 pub use manifest::{

@@ -29,6 +29,16 @@ pub enum LimitName {
     Refusals,
     /// Other machines that one run reaches.
     EgressHosts,
+    /// Requests and connections to other machines in one call.
+    Requests,
+    /// Requests and connections to other machines that are open at once.
+    RequestsAtOnce,
+    /// Bytes sent to another machine in one request or connection.
+    RequestBytes,
+    /// Bytes that another machine sends in one response or connection.
+    ResponseBytes,
+    /// Bytes of the headers of a request or a response.
+    HeaderBytes,
     /// Calls under way at once in the process.
     ConcurrentCalls,
     /// Bytes of log text in one call.
@@ -66,6 +76,11 @@ impl LimitName {
             Self::Calls => "calls",
             Self::Refusals => "refusals",
             Self::EgressHosts => "egress_hosts",
+            Self::Requests => "requests",
+            Self::RequestsAtOnce => "requests_at_once",
+            Self::RequestBytes => "request_bytes",
+            Self::ResponseBytes => "response_bytes",
+            Self::HeaderBytes => "header_bytes",
             Self::ConcurrentCalls => "concurrent_calls",
             Self::LogBytes => "log_bytes",
             Self::LogLines => "log_lines",
@@ -140,6 +155,21 @@ pub struct Limits {
     pub processes_max: u32,
     /// Bytes that one process may print before it is cut off.
     pub process_output_bytes_max: u64,
+    /// Requests and connections to other machines in one call.
+    pub requests_max: u32,
+    /// Requests and connections that are open at once in one call.
+    pub requests_at_once_max: u32,
+    /// Bytes of the body of one request, or sent over one connection.
+    pub request_bytes_max: u64,
+    /// Bytes of the body of one response, or received over one connection.
+    pub response_bytes_max: u64,
+    /// Bytes of the headers of one request, and again of one response.
+    pub header_bytes_max: u64,
+    /// Time to find a host and connect to it, TLS included, in milliseconds.
+    pub connect_ms_max: u64,
+    /// Time from the end of a request to the head of its response, and between two parts of a response, in
+    /// milliseconds. The deadline of the call is over everything.
+    pub wait_ms_max: u64,
     /// Nested calls between components.
     pub depth_max: u32,
     /// Bytes of the component file.
@@ -165,4 +195,13 @@ pub struct LimitsAsked {
     /// Processes started in one call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes_max: Option<u32>,
+    /// Requests and connections to other machines in one call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_max: Option<u32>,
+    /// Bytes of the body of one request, or sent over one connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_bytes_max: Option<u64>,
+    /// Bytes of the body of one response, or received over one connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_bytes_max: Option<u64>,
 }

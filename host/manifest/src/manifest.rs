@@ -288,6 +288,9 @@ impl Manifest {
             ("filesystem", asked.filesystem.as_ref().map(|request| &request.reason)),
             ("tools", asked.tools.as_ref().map(|request| &request.reason)),
             ("stream", asked.stream.as_ref().map(|request| &request.reason)),
+            ("http", asked.http.as_ref().map(|request| &request.reason)),
+            ("tcp", asked.tcp.as_ref().map(|request| &request.reason)),
+            ("secrets", asked.secrets.as_ref().map(|request| &request.reason)),
         ];
         for (name, reason) in reasons {
             if let Some(reason) = reason {
@@ -325,8 +328,85 @@ impl Manifest {
         if let Some(tools) = &self.capabilities.tools {
             count("capabilities.tools.operations", tools.operations.len())?;
         }
+        self.check_egress()
+    }
+
+    fn check_egress(&self) -> Result<(), ManifestError> {
+        const HTTP: &str = "capabilities.http.destinations";
+        const TCP: &str = "capabilities.tcp.destinations";
+        const SECRETS: &str = "capabilities.secrets.uses";
+        let asked = &self.capabilities;
+        for destination in entries(HTTP, asked.http.as_ref().map(|http| &http.destinations))? {
+            let more = destination.scheme.is_some() || destination.port.is_some();
+            one_place(HTTP, destination.host.is_some(), destination.setting.as_deref(), more)?;
+            port(HTTP, destination.port)?;
+            if destination.methods.is_empty()
+                || !destination.methods.iter().all(|method| crate::is_method(method))
+            {
+                return Err(field(
+                    HTTP,
+                    "needs methods in upper case, such as `GET`; `CONNECT` is none".into(),
+                ));
+            }
+            count(HTTP, destination.methods.len())?;
+        }
+        for destination in entries(TCP, asked.tcp.as_ref().map(|tcp| &tcp.destinations))? {
+            let more = destination.tls.is_some() || destination.port.is_some();
+            one_place(TCP, destination.host.is_some(), destination.setting.as_deref(), more)?;
+            port(TCP, destination.port)?;
+            if destination.host.is_some() && destination.port.is_none() {
+                return Err(field(TCP, "names a host without a port".into()));
+            }
+        }
+        let uses = entries(SECRETS, asked.secrets.as_ref().map(|secrets| &secrets.uses))?;
+        for secret in uses {
+            PluginId::new("secret", &secret.name).map_err(|_| {
+                field(
+                    SECRETS,
+                    "holds a name that is not lower-case letters, digits and single hyphens".into(),
+                )
+            })?;
+            if secret.hosts.is_empty() && secret.setting.is_none() {
+                return Err(field(SECRETS, "holds a secret that goes to no host".into()));
+            }
+            count(SECRETS, secret.hosts.len())?;
+            if let Some(setting) = &secret.setting {
+                text(SECRETS, setting, 1)?;
+            }
+        }
+        let mut names: Vec<&str> = uses.iter().map(|secret| secret.name.as_str()).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair.first() == pair.last()) {
+            return Err(field(SECRETS, "names a secret twice".into()));
+        }
         Ok(())
     }
+}
+
+/// The entries of a list that has to hold something where it is there at all.
+fn entries<'a, T>(path: &str, list: Option<&'a Vec<T>>) -> Result<&'a [T], ManifestError> {
+    let Some(list) = list else { return Ok(&[]) };
+    count(path, list.len())?;
+    if list.is_empty() {
+        return Err(field(path, "is empty".into()));
+    }
+    Ok(list)
+}
+
+/// A destination is a host or a setting, and what describes a host comes with one.
+fn one_place(path: &str, host: bool, setting: Option<&str>, more: bool) -> Result<(), ManifestError> {
+    match setting {
+        None if host => Ok(()),
+        Some(key) if !host && !more => text(path, key, 1),
+        _ => Err(field(
+            path,
+            "needs either `host` or `setting`, and only `host` has a scheme, port or tls".into(),
+        )),
+    }
+}
+
+fn port(path: &str, port: Option<u16>) -> Result<(), ManifestError> {
+    if port == Some(0) { Err(field(path, "has the port 0".into())) } else { Ok(()) }
 }
 
 fn check_command(pattern: &crate::CommandPattern) -> Result<(), ManifestError> {
