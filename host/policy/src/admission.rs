@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use loong_manifest::{
-    Access, CommandPattern, Digest, ExecutionTier, Limits, LimitsAsked, Manifest, Meter, OperationName,
-    OperationPattern, PluginId, Risk, Tier,
+    Access, CommandPattern, Digest, Endpoint, ExecutionTier, Limits, LimitsAsked, Manifest, Meter,
+    OperationName, OperationPattern, PluginId, Risk, Tier,
 };
 use loong_trust::Verified;
 use serde::Serialize;
@@ -15,8 +15,8 @@ use crate::ask::{Scope, quoted};
 use crate::{Denial, FolderGrant, Grants, PolicySet, Principal, Refusal};
 
 /// Every capability, in the order in which they are weighed and shown.
-pub(crate) const CAPABILITIES: [&str; 7] =
-    ["log", "stream", "kv", "config", "process", "filesystem", "tools"];
+pub(crate) const CAPABILITIES: [&str; 10] =
+    ["log", "stream", "kv", "config", "process", "filesystem", "http", "tcp", "secrets", "tools"];
 
 /// What the operator offers to the components of a run. It is only an upper bound: nothing is granted that
 /// was not asked, and nothing that policy does not permit.
@@ -28,6 +28,10 @@ pub struct Offer {
     pub config: BTreeMap<String, String>,
     /// Capabilities for which a person said so with a flag; policies see `context.offered`.
     pub allow: BTreeSet<String>,
+    /// Hosts that a person named with a flag; policies see `context.offered` for what goes there.
+    pub hosts: BTreeSet<Endpoint>,
+    /// Hosts that may be reached although their addresses are inside the operator's own network.
+    pub inside: BTreeSet<Endpoint>,
 }
 
 /// A folder of the host that a component may be given.
@@ -301,6 +305,7 @@ impl Weighing<'_> {
                 self.folder(&folder.name, folder.access, &filesystem.reason);
             }
         }
+        self.egress(wanted);
         if let Some(tools) = &wanted.tools {
             let mut granted: Vec<OperationPattern> = Vec::new();
             for pattern in &tools.operations {
@@ -378,6 +383,12 @@ impl Weighing<'_> {
         false
     }
 
+    /// Notes that nothing is granted yet, because the operator has not said what.
+    fn not_set(&mut self, capability: &'static str, scope: String, reason: &str) {
+        let outcome = Outcome::Granted { policies: Vec::new(), narrowed: Some(egress::NOT_SET.to_owned()) };
+        self.asked.push(Asked { capability, scope, reason: reason.to_owned(), outcome });
+    }
+
     fn refused(&mut self, capability: &'static str, scope: String, reason: &str, denial: Denial) {
         self.denials.push(denial.clone());
         let outcome = Outcome::Refused(denial);
@@ -387,21 +398,37 @@ impl Weighing<'_> {
     /// The tier's limits, lowered to what was asked.
     fn limits(&mut self, tier: &Limits, asked: &LimitsAsked) -> Limits {
         let mut limits = tier.clone();
-        let LimitsAsked { deadline_ms, fuel_max, memory_bytes_max, output_bytes_max, processes_max } = asked;
+        let LimitsAsked {
+            deadline_ms,
+            fuel_max,
+            memory_bytes_max,
+            output_bytes_max,
+            processes_max,
+            requests_max,
+            request_bytes_max,
+            response_bytes_max,
+        } = asked;
         for (limit, asked, effective) in [
             ("deadline_ms", deadline_ms, &mut limits.deadline_ms),
             ("fuel_max", fuel_max, &mut limits.fuel_max),
             ("memory_bytes_max", memory_bytes_max, &mut limits.memory_bytes_max),
             ("output_bytes_max", output_bytes_max, &mut limits.output_bytes_max),
+            ("request_bytes_max", request_bytes_max, &mut limits.request_bytes_max),
+            ("response_bytes_max", response_bytes_max, &mut limits.response_bytes_max),
         ] {
             if let Some(asked) = *asked {
                 self.limit(limit, asked, *effective);
                 *effective = asked.min(*effective);
             }
         }
-        if let Some(asked) = *processes_max {
-            self.limit("processes_max", u64::from(asked), u64::from(limits.processes_max));
-            limits.processes_max = asked.min(limits.processes_max);
+        for (limit, asked, effective) in [
+            ("processes_max", processes_max, &mut limits.processes_max),
+            ("requests_max", requests_max, &mut limits.requests_max),
+        ] {
+            if let Some(asked) = *asked {
+                self.limit(limit, u64::from(asked), u64::from(*effective));
+                *effective = asked.min(*effective);
+            }
         }
         limits
     }
@@ -438,6 +465,8 @@ fn command_scope(pattern: &CommandPattern) -> String {
 fn folder_scope(name: &str, access: Access) -> String {
     format!("{name}, {}", access.as_str())
 }
+
+mod egress;
 
 #[cfg(test)]
 mod tests;

@@ -39,6 +39,18 @@ pub(crate) struct Scope<'a> {
     pub(crate) write: Option<bool>,
     pub(crate) key: Option<&'a str>,
     pub(crate) operations: Option<&'a str>,
+    pub(crate) to: Option<Destination<'a>>,
+    pub(crate) secret: Option<&'a str>,
+}
+
+/// What a scope opens on another machine.
+#[derive(Debug, Default)]
+pub(crate) struct Destination<'a> {
+    /// A name, `*.` and a name, or an address.
+    pub(crate) host: String,
+    pub(crate) port: Option<u16>,
+    pub(crate) scheme: Option<&'static str>,
+    pub(crate) methods: &'a [String],
 }
 
 impl Asker {
@@ -113,9 +125,22 @@ impl Asker {
     ) -> Result<(Request, Entities), String> {
         let mut context =
             vec![pair("digest", digest_of(component)), pair("offered", Value::new_bool(scope.offered))];
-        let texts = [("folder", scope.folder), ("key", scope.key), ("operations", scope.operations)];
+        let texts = [
+            ("folder", scope.folder),
+            ("key", scope.key),
+            ("operations", scope.operations),
+            ("secret", scope.secret),
+            ("host", scope.to.as_ref().map(|to| to.host.as_str())),
+            ("scheme", scope.to.as_ref().and_then(|to| to.scheme)),
+        ];
         context.extend(texts.into_iter().filter_map(|(name, value)| Some(pair(name, text(value?)))));
         context.extend(scope.write.map(|write| pair("write", Value::new_bool(write))));
+        if let Some(to) = &scope.to {
+            context.extend(to.port.map(|port| pair("port", Value::new_long(port.into()))));
+            if !to.methods.is_empty() {
+                context.push(pair("methods", Value::new_set(to.methods.iter().map(|method| text(method)))));
+            }
+        }
         if let Some(pattern) = scope.command {
             context.extend([
                 pair("command", text(&pattern.command)),

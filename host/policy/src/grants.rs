@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use loong_manifest::{Access, CommandPattern, OperationName, OperationPattern};
+use loong_manifest::{
+    Access, CommandPattern, Endpoint, HostName, HostPattern, OperationName, OperationPattern, Scheme, Tls,
+};
 use serde::Serialize;
 
 /// What a plugin may reach: the outcome of admission. What is not in here is not linked.
@@ -23,6 +25,15 @@ pub struct Grants {
     pub commands: Vec<CommandPattern>,
     /// The folders it sees, each name once.
     pub folders: Vec<FolderGrant>,
+    /// Where its requests may go.
+    pub http: Vec<HttpGrant>,
+    /// Where its connections may go.
+    pub tcp: Vec<TcpGrant>,
+    /// The secrets that may be put into its requests, and the hosts of these requests.
+    pub secrets: BTreeMap<String, Vec<HostName>>,
+    /// What may be reached although its address is inside the operator's own network, because the operator named
+    /// it. It opens nothing by itself.
+    pub inside: Vec<Endpoint>,
     /// The operations of other plugins that it may call.
     #[serde(serialize_with = "patterns")]
     operations: Arc<[OperationPattern]>,
@@ -37,6 +48,30 @@ pub struct FolderGrant {
     pub host: PathBuf,
     /// What may be done in it.
     pub access: Access,
+}
+
+/// Where requests may go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HttpGrant {
+    /// How they travel.
+    pub scheme: Scheme,
+    /// The hosts.
+    pub host: HostPattern,
+    /// The port.
+    pub port: u16,
+    /// The methods, each exact.
+    pub methods: Vec<String>,
+}
+
+/// Where connections may go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TcpGrant {
+    /// The hosts.
+    pub host: HostPattern,
+    /// The port.
+    pub port: u16,
+    /// Whether it is one over TLS.
+    pub tls: Tls,
 }
 
 fn patterns<S: serde::Serializer>(
@@ -55,6 +90,10 @@ impl Default for Grants {
             config: None,
             commands: Vec::new(),
             folders: Vec::new(),
+            http: Vec::new(),
+            tcp: Vec::new(),
+            secrets: BTreeMap::new(),
+            inside: Vec::new(),
             operations: Arc::from([]),
         }
     }
@@ -70,6 +109,26 @@ impl Grants {
     /// The first pattern that covers a command line. The pattern's environment is the one to use.
     pub fn command(&self, command: &str, arguments: &[String]) -> Option<&CommandPattern> {
         self.commands.iter().find(|pattern| pattern.covers(command, arguments))
+    }
+
+    /// Whether a request may be made.
+    pub fn request(&self, scheme: Scheme, to: &Endpoint, method: &str) -> bool {
+        self.http.iter().any(|grant| {
+            grant.scheme == scheme
+                && grant.port == to.port
+                && grant.host.covers(&to.host)
+                && grant.methods.iter().any(|granted| granted == method)
+        })
+    }
+
+    /// Whether a connection may be made.
+    pub fn connection(&self, to: &Endpoint, tls: Tls) -> bool {
+        self.tcp.iter().any(|grant| grant.tls == tls && grant.port == to.port && grant.host.covers(&to.host))
+    }
+
+    /// Whether a secret may go to a host.
+    pub fn secret(&self, name: &str, host: &HostName) -> bool {
+        self.secrets.get(name).is_some_and(|hosts| hosts.contains(host))
     }
 
     /// Whether the plugin may call this operation of another plugin.
@@ -93,6 +152,9 @@ impl Grants {
         !(self.stream || self.kv || self.config.is_some())
             && self.commands.is_empty()
             && self.folders.is_empty()
+            && self.http.is_empty()
+            && self.tcp.is_empty()
+            && self.secrets.is_empty()
             && self.operations.is_empty()
     }
 
@@ -105,6 +167,9 @@ impl Grants {
             "config" => self.config.is_some(),
             "process" => !self.commands.is_empty(),
             "filesystem" => !self.folders.is_empty(),
+            "http" => !self.http.is_empty(),
+            "tcp" => !self.tcp.is_empty(),
+            "secrets" => !self.secrets.is_empty(),
             "tools" => !self.operations.is_empty(),
             _ => false,
         }
@@ -149,6 +214,55 @@ mod tests {
         check("sh log", None);
     }
 
+    fn web() -> Grants {
+        Grants {
+            http: vec![HttpGrant {
+                scheme: Scheme::Https,
+                host: "*.example.com".parse().unwrap(),
+                port: 443,
+                methods: vec!["GET".into(), "POST".into()],
+            }],
+            tcp: vec![TcpGrant { host: "siem.example.com".parse().unwrap(), port: 6514, tls: Tls::Required }],
+            secrets: [("token".to_owned(), vec!["api.example.com".parse().unwrap()])].into(),
+            ..Grants::default()
+        }
+    }
+
+    #[track_caller]
+    fn request(scheme: Scheme, to: &str, method: &str, expected: bool) {
+        assert_eq!(web().request(scheme, &to.parse().unwrap(), method), expected, "{scheme} {to} {method}");
+    }
+
+    #[test]
+    fn a_request_fits_in_scheme_host_port_and_method() {
+        request(Scheme::Https, "api.example.com:443", "GET", true);
+        request(Scheme::Https, "api.example.com:443", "POST", true);
+        request(Scheme::Http, "api.example.com:443", "GET", false);
+        request(Scheme::Https, "example.com:443", "GET", false);
+        request(Scheme::Https, "api.example.com:8443", "GET", false);
+        request(Scheme::Https, "api.example.com:443", "DELETE", false);
+        request(Scheme::Https, "api.example.com:443", "get", false);
+        request(Scheme::Https, "192.0.2.1:443", "GET", false);
+    }
+
+    #[test]
+    fn a_connection_fits_in_host_port_and_tls() {
+        let check = |to: &str, tls, expected: bool| {
+            assert_eq!(web().connection(&to.parse().unwrap(), tls), expected, "{to} {tls:?}");
+        };
+        check("siem.example.com:6514", Tls::Required, true);
+        check("siem.example.com:6514", Tls::None, false);
+        check("siem.example.com:514", Tls::Required, false);
+        check("other.example.com:6514", Tls::Required, false);
+    }
+
+    #[test]
+    fn a_secret_goes_to_the_hosts_it_was_granted_for() {
+        assert!(web().secret("token", &"api.example.com".parse().unwrap()));
+        assert!(!web().secret("token", &"other.example.com".parse().unwrap()));
+        assert!(!web().secret("other", &"api.example.com".parse().unwrap()));
+    }
+
     #[test]
     fn nothing_is_granted_by_default() {
         let none = Grants::default();
@@ -171,6 +285,9 @@ mod tests {
         assert!(!pure(&|grants| grants.kv = true));
         assert!(!pure(&|grants| grants.config = Some(BTreeMap::new())));
         assert!(!pure(&|grants| grants.commands = git().commands));
+        assert!(!pure(&|grants| grants.http = web().http));
+        assert!(!pure(&|grants| grants.tcp = web().tcp));
+        assert!(!pure(&|grants| grants.secrets = web().secrets));
         assert!(!pure(&|grants| *grants = grants.clone().with_operations(vec!["*".parse().unwrap()])));
         assert!(!pure(&|grants| {
             grants.folders = vec![FolderGrant { name: "w".into(), host: "/w".into(), access: Access::Read }];

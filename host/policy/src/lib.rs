@@ -27,7 +27,7 @@ pub use approval::{ApprovalRequest, Grant, Rendered, Subject, binding};
 pub use call::{CallFacts, Decision, FACTS, Principal, Verdict};
 pub use denial::{Denial, Refusal};
 pub use explain::{Answer, Change, Explanation};
-pub use grants::{FolderGrant, Grants};
+pub use grants::{FolderGrant, Grants, HttpGrant, TcpGrant};
 pub use place::Place;
 pub use replay::{Recorded, Replayed};
 pub use risk::{

@@ -105,19 +105,19 @@ mod tests {
     fn refuses_what_it_does_not_know_and_what_is_missing() {
         check("processes_max = 0\n", "processes_max = 0\n", "accepted");
         check("depth_max = 4\n", "", "tiers.toml:7:1: missing field `depth_max`");
-        check("depth_max = 4\n", "depth_max = 4\ndepth_max = 5\n", "tiers.toml:24:1: duplicate key");
+        check("depth_max = 4\n", "depth_max = 4\ndepth_max = 5\n", "tiers.toml:31:1: duplicate key");
         check(
             "depth_max = 4\n",
             "depth_max = -4\n",
-            "tiers.toml:23:13: invalid value: integer `-4`, expected u32",
+            "tiers.toml:30:13: invalid value: integer `-4`, expected u32",
         );
         check(
             "depth_max = 4\n",
             "depth_max = 4\nfame_max = 4\n",
-            "tiers.toml:24:1: unknown field `fame_max`, expected one of",
+            "tiers.toml:31:1: unknown field `fame_max`, expected one of",
         );
         check("\"restricted\"", "\"root\"", "tiers.toml:4:18: unknown variant `root`, expected one of");
-        check("[official]", "[oficial]", "tiers.toml:53:2: missing field `execution_tier`");
+        check("[official]", "[oficial]", "tiers.toml:67:2: missing field `execution_tier`");
     }
 
     #[test]

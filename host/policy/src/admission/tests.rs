@@ -2,12 +2,17 @@
 
 use super::*;
 use crate::Preset;
+use crate::ask::Destination;
+use loong_manifest::Scheme;
 use proptest::prelude::*;
 
 const ALL: &str = r#"{"log":{"reason":"r"},"stream":{"reason":"r"},"kv":{"reason":"r"},
  "config":{"reason":"r","keys":["git.max","git.min"]},
  "process":{"reason":"r","commands":[{"command":"git","arguments":["log"],"options":["-z"],"operands_max":2}]},
  "filesystem":{"reason":"r","folders":[{"name":"workspace","access":"write"}]},
+ "http":{"reason":"r","destinations":[{"host":"api.example.com","methods":["GET","POST"]}]},
+ "tcp":{"reason":"r","destinations":[{"host":"siem.example.com","port":6514}]},
+ "secrets":{"reason":"r","uses":[{"name":"token","hosts":["api.example.com"]}]},
  "tools":{"reason":"r","operations":["core:text/*"]}}"#;
 
 fn manifest(capabilities: &str, limits: &str) -> Manifest {
@@ -29,6 +34,8 @@ fn offer(text: &str) -> Offer {
             Some(("dir", name)) => drop(offer.folders.insert(name.into(), folder(Access::Read, true))),
             Some(("dir-write", name)) => drop(offer.folders.insert(name.into(), folder(Access::Write, true))),
             Some(("default", name)) => drop(offer.folders.insert(name.into(), folder(Access::Read, false))),
+            Some(("host", to)) => drop(offer.hosts.insert(to.parse().unwrap())),
+            Some(("inside", to)) => drop(offer.inside.insert(to.parse().unwrap())),
             Some(("allow", name)) => drop(offer.allow.insert(name.into())),
             Some((key, value)) => drop(offer.config.insert(key.into(), value.into())),
             None => panic!("{word}"),
@@ -68,7 +75,12 @@ fn check(tier: Tier, capabilities: &str, offered: &str, expected: &str) {
 
 #[test]
 fn official_components_get_everything_they_ask() {
-    check(Tier::Official, ALL, "default=workspace", "log stream kv config process filesystem tools");
+    check(
+        Tier::Official,
+        ALL,
+        "default=workspace",
+        "log stream kv config process filesystem http tcp secrets tools",
+    );
 }
 
 #[test]
@@ -96,7 +108,10 @@ fn unverified_components_get_what_is_their_own() {
         "default=workspace",
         "capability_denied: `stream` is granted only to a run for which a person allows it\n\
          tier_too_low: `process` (git log, options -z, operands 2) needs tier official, the component is unverified\n\
-         capability_denied: `filesystem` (workspace, write) is granted only to a run for which a person allows it",
+         capability_denied: `filesystem` (workspace, write) is granted only to a run for which a person allows it\n\
+         tier_too_low: `http` (https://api.example.com:443, GET POST) needs tier verified-community, the component is unverified\n\
+         tier_too_low: `tcp` (tls://siem.example.com:6514) needs tier verified-community, the component is unverified\n\
+         tier_too_low: `secrets` (token to api.example.com) needs tier verified-community, the component is unverified",
     );
     let own = r#"{"log":{"reason":"r"},"kv":{"reason":"r"},"config":{"reason":"r","keys":["a"]},
                   "tools":{"reason":"r","operations":["core:text/*"]}}"#;
@@ -178,12 +193,18 @@ fn strict_and_ci_refuse_what_nobody_vouches_for() {
 #[test]
 fn strict_starts_processes_only_if_a_person_offers_them() {
     let manifest = manifest(ALL, "{}");
-    let weigh = |offered| said(&weigh_with(Preset::Strict, Tier::Official, Some(&manifest), offered));
+    let weigh = |offered: &str| {
+        let offered = format!("{offered} allow=http allow=tcp allow=secrets");
+        said(&weigh_with(Preset::Strict, Tier::Official, Some(&manifest), &offered))
+    };
     assert_eq!(
         weigh("default=workspace"),
         "capability_denied: `process` (git log, options -z, operands 2) is granted only to a run for which a person allows it"
     );
-    assert_eq!(weigh("default=workspace allow=process"), "log stream kv config process filesystem tools");
+    assert_eq!(
+        weigh("default=workspace allow=process"),
+        "log stream kv config process filesystem http tcp secrets tools"
+    );
 }
 
 #[test]
@@ -299,12 +320,85 @@ fn requests_fit_the_schema() {
         write: Some(true),
         key: Some("k"),
         operations: Some("*"),
+        to: Some(Destination {
+            host: "api.example.com".into(),
+            port: Some(443),
+            scheme: Some("https"),
+            methods: &capabilities.http.as_ref().unwrap().destinations[0].methods,
+        }),
+        secret: Some("token"),
     };
     policy.asker.grant_request(&principal, &full, Some(&schema)).unwrap();
     for capability in CAPABILITIES {
         let scope = Scope { capability, ..Scope::default() };
         policy.asker.grant_request(&principal, &scope, Some(&schema)).unwrap();
     }
+}
+
+const WEB: &str = r#"{"http":{"reason":"r","destinations":[
+  {"host":"api.example.com","methods":["GET"]},{"setting":"siem.url","methods":["POST"]}]},
+ "tcp":{"reason":"r","destinations":[{"setting":"siem.tcp"}]},
+ "secrets":{"reason":"r","uses":[{"name":"token","setting":"siem.url"}]}}"#;
+
+fn web(offered: &str) -> Preview {
+    weigh_with(Preset::Default, Tier::VerifiedCommunity, Some(&manifest(WEB, "{}")), offered)
+}
+
+#[test]
+fn a_setting_of_the_operator_says_what_is_reached() {
+    let preview = web("siem.url=http://10.0.0.5:8088/services siem.tcp=tls://siem.example:6514");
+    assert_eq!(said(&preview), "http tcp secrets");
+    let scopes: Vec<&str> = preview.asked.iter().map(|asked| asked.scope.as_str()).collect();
+    assert_eq!(
+        scopes,
+        [
+            "https://api.example.com:443, GET",
+            "http://10.0.0.5:8088, POST",
+            "tls://siem.example:6514",
+            "token to 10.0.0.5"
+        ]
+    );
+    assert!(preview.grants.request(Scheme::Http, &"10.0.0.5:8088".parse().unwrap(), "POST"));
+    assert!(!preview.grants.request(Scheme::Http, &"10.0.0.5:8088".parse().unwrap(), "GET"));
+    assert!(preview.grants.inside.is_empty(), "what is inside is named apart");
+}
+
+#[test]
+fn a_setting_that_is_not_set_opens_nothing() {
+    for offered in ["", "siem.url=ftp://a.example siem.tcp=siem.example:6514", "siem.tcp=tls://siem.example"]
+    {
+        let preview = web(offered);
+        assert_eq!(preview.grants.http.len(), 1, "{offered}");
+        assert!(preview.grants.tcp.is_empty(), "{offered}");
+        assert_eq!(said(&preview), if offered.starts_with("siem.url") { "http secrets" } else { "http" });
+    }
+}
+
+#[test]
+fn a_wildcard_is_for_official_components() {
+    let wild = r#"{"http":{"reason":"r","destinations":[{"host":"*.example.com","methods":["GET"]}]}}"#;
+    let refused = "tier_too_low: `http` (https://*.example.com:443, GET) needs tier official, the component is verified-community";
+    check(Tier::VerifiedCommunity, wild, "", refused);
+    check(Tier::VerifiedCommunity, wild, "host=a.example.com:443 allow=http", refused);
+    check(Tier::Official, wild, "", "http");
+}
+
+#[test]
+fn the_strict_preset_wants_other_machines_named_by_a_person() {
+    let strict = |offered: &str| {
+        let wanted = manifest(
+            r#"{"http":{"reason":"r","destinations":[{"host":"127.0.0.1","port":8088,"scheme":"http","methods":["GET"]}]},
+                "secrets":{"reason":"r","uses":[{"name":"token","hosts":["127.0.0.1"]}]}}"#,
+            "{}",
+        );
+        weigh_with(Preset::Strict, Tier::Official, Some(&wanted), offered)
+    };
+    assert_eq!(said(&strict("host=127.0.0.1:8088")), "http secrets");
+    assert_eq!(strict("host=127.0.0.1:8088").grants.inside, ["127.0.0.1:8088".parse().unwrap()]);
+    assert_eq!(
+        said(&strict("host=127.0.0.1:8089 inside=127.0.0.1:8088")),
+        "capability_denied: `http` (http://127.0.0.1:8088, GET) is granted only to a run for which a person allows it"
+    );
 }
 
 /// A component of nothing but a manifest.
@@ -369,8 +463,11 @@ fn any_capabilities() -> impl Strategy<Value = Vec<&'static str>> {
             "\"process\":{\"reason\":\"r\",\"commands\":[{\"command\":\"git\"}]}",
             "\"filesystem\":{\"reason\":\"r\",\"folders\":[{\"name\":\"w\",\"access\":\"read\"}]}",
             "\"tools\":{\"reason\":\"r\",\"operations\":[\"core:text/*\"]}",
+            "\"http\":{\"reason\":\"r\",\"destinations\":[{\"host\":\"*.example.com\",\"methods\":[\"GET\"]},{\"setting\":\"b\",\"methods\":[\"GET\"]}]}",
+            "\"tcp\":{\"reason\":\"r\",\"destinations\":[{\"host\":\"192.0.2.1\",\"port\":514,\"tls\":\"none\"}]}",
+            "\"secrets\":{\"reason\":\"r\",\"uses\":[{\"name\":\"t\",\"hosts\":[\"a.example\"]}]}",
         ]),
-        0..7,
+        0..10,
     )
     .prop_map(|set| set.into_iter().collect())
 }
@@ -405,6 +502,9 @@ proptest! {
         for (key, value) in preview.grants.config.iter().flatten() {
             prop_assert!(key == "a" && offer.config.get(key) == Some(value));
         }
+        // What nobody vouches for reaches no other machine, whatever is offered.
+        let egress = !preview.grants.http.is_empty() || !preview.grants.tcp.is_empty() || !preview.grants.secrets.is_empty();
+        prop_assert!(tier > Tier::Unverified || !egress);
         // Whoever has no process by tier has none by flag either.
         prop_assert!(tier == Tier::Official || preview.grants.commands.is_empty());
     }

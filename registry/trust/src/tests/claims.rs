@@ -66,10 +66,22 @@ fn the_file_system_is_declared_too() {
 }
 
 #[test]
+fn other_machines_are_declared() {
+    let refusal = "manifest_underdeclared: imports `wasi:http/outgoing-handler@0.2.6`, but its manifest does not declare `http` for it";
+    check_import("wasi:http/outgoing-handler@0.2.6", json!({}), refusal);
+    let http = json!({ "reason": "r", "destinations": [{ "host": "a.example", "methods": ["GET"] }] });
+    check_import("wasi:http/outgoing-handler@0.2.6", json!({ "capabilities": { "http": http } }), GOOD);
+    let refusal = "manifest_underdeclared: imports `loong:host/tcp@0.1.0`, but its manifest does not declare `tcp` for it";
+    check_import("loong:host/tcp@0.1.0", json!({ "capabilities": { "http": http } }), refusal);
+    let tcp = json!({ "reason": "r", "destinations": [{ "host": "a.example", "port": 6514 }] });
+    check_import("loong:host/tcp@0.1.0", json!({ "capabilities": { "tcp": tcp } }), GOOD);
+}
+
+#[test]
 fn no_manifest_opens_what_the_host_does_not_offer() {
     for interface in [
         "wasi:sockets/tcp@0.2.6",
-        "wasi:http/outgoing-handler@0.2.6",
+        "wasi:http/incoming-handler@0.2.6",
         "loong:host/secret@0.1.0",
         "plain-name",
     ] {
@@ -150,14 +162,25 @@ fn methods_of_contracts_are_no_operations() {
 
 #[test]
 fn without_a_manifest_only_what_is_harmless_is_imported() {
-    for interface in ["wasi:io/streams@0.2.6", "wasi:filesystem/types@0.2.6", "wasi:sockets/tcp@0.2.6"] {
+    for interface in [
+        "wasi:io/streams@0.2.6",
+        "wasi:filesystem/types@0.2.6",
+        "wasi:sockets/tcp@0.2.6",
+        "wasi:http/types@0.2.6",
+    ] {
         check_unsigned(&component(&[&import(interface)]), "unsigned:hint 0.0.0 unverified");
     }
     check_unsigned(
-        &component(&[&import("wasi:http/outgoing-handler@0.2.6")]),
-        "import_unknown: imports `wasi:http/outgoing-handler@0.2.6`, which this host does not offer",
+        &component(&[&import("wasi:http/incoming-handler@0.2.6")]),
+        "import_unknown: imports `wasi:http/incoming-handler@0.2.6`, which this host does not offer",
     );
-    for interface in ["loong:host/log@0.1.0", "loong:host/process@0.1.0", "core:git/git@0.1.0"] {
+    for interface in [
+        "loong:host/log@0.1.0",
+        "loong:host/process@0.1.0",
+        "core:git/git@0.1.0",
+        "loong:host/tcp@0.1.0",
+        "wasi:http/outgoing-handler@0.2.6",
+    ] {
         check_unsigned(
             &component(&[&import(interface)]),
             &format!(
