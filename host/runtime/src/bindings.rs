@@ -7,6 +7,7 @@ pub(crate) mod host {
         wasmtime::component::bindgen!({
             path: "../../wit/host",
             world: "loong:host/imports",
+            with: { "loong:host/tcp.connection": crate::capability::tcp::Open },
             imports: { default: async | trappable },
             trappable_error_type: { "loong:host/types.error" => crate::capability::HostError },
         });

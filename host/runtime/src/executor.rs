@@ -17,8 +17,9 @@ use wasmtime::Store;
 use wasmtime::component::Val;
 
 use crate::artifact::Artifacts;
+use crate::egress::{Egress, EgressSettings};
 use crate::engine::{CALLS_MAX, Engines};
-use crate::fault;
+use crate::fault::{self, Stop};
 use crate::guest::{CommandLine, Guest, Probe, Services, Stdin};
 use crate::limiter::{Budget, Limiter};
 use crate::link;
@@ -59,6 +60,8 @@ pub struct Settings {
     pub kv: Arc<dyn KvSpace>,
     /// Whoever watches.
     pub watch: Arc<dyn Watch>,
+    /// The way to other machines.
+    pub egress: EgressSettings,
     /// An empty folder, for programs that are started without one.
     pub empty_folder: Arc<Path>,
     /// Memory of all guests of the process together, in bytes.
@@ -84,6 +87,7 @@ impl Runtime {
             services: Services {
                 kv: settings.kv,
                 watch: settings.watch,
+                egress: Egress::new(settings.egress),
                 empty_folder: settings.empty_folder,
             },
             budget: Budget::new(settings.memory_bytes_max),
@@ -123,6 +127,7 @@ impl Runtime {
                 .cannot_repeat(|| format!("`{}` may have changed `/{}`", active.id, folder.name));
         }
         let guest = Guest::new(limiter, job.nested, self.services.clone(), probe, command_line, access_max)?;
+        let stopped = guest.reaching.stopped();
         let mut store = Store::new(plugin.pre.engine(), guest);
         store.limiter(|guest| &mut guest.limiter);
         store.set_hostcall_fuel(usize::try_from(limits.host_copy_bytes_max).unwrap_or(usize::MAX));
@@ -132,7 +137,12 @@ impl Runtime {
         if plugin.meter == Meter::EpochAndFuel {
             store.set_fuel(limits.fuel_max).map_err(|error| host(&error))?;
         }
-        let ended = call(&mut store, plugin, export, &arguments).await;
+        // What happens beside the guest, in tasks of its requests, can stop it too.
+        let ended = tokio::select! {
+            biased;
+            fault = stopped.wait() => Err(Stop(fault).into()),
+            ended = call(&mut store, plugin, export, &arguments) => ended,
+        };
         *fuel = if plugin.meter == Meter::EpochAndFuel {
             limits.fuel_max.saturating_sub(store.get_fuel().unwrap_or_default())
         } else {

@@ -13,7 +13,10 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
+use crate::capability::http::Http;
+use crate::egress::{Egress, Reaching};
 use crate::executor::Runtime;
 use crate::fault::Stop;
 use crate::limiter::Limiter;
@@ -22,11 +25,13 @@ use crate::watch::{Channel, Watch};
 /// The data of one store.
 pub(crate) struct Guest {
     pub(crate) limiter: Limiter,
-    pub(crate) nested: Nested<Runtime>,
+    pub(crate) nested: Arc<Nested<Runtime>>,
     pub(crate) services: Services,
     pub(crate) spent: Spent,
+    pub(crate) reaching: Arc<Reaching>,
+    pub(crate) table: ResourceTable,
     wasi: WasiCtx,
-    table: ResourceTable,
+    http: Http,
 }
 
 /// What host capabilities use of the rest of the host.
@@ -34,6 +39,7 @@ pub(crate) struct Guest {
 pub(crate) struct Services {
     pub(crate) kv: Arc<dyn KvSpace>,
     pub(crate) watch: Arc<dyn Watch>,
+    pub(crate) egress: Arc<Egress>,
     /// An empty folder for programs that need none.
     pub(crate) empty_folder: Arc<std::path::Path>,
 }
@@ -90,7 +96,17 @@ impl Guest {
         let wasi = wasi.build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(plugin.limits.resources_max as usize);
-        Ok(Self { limiter, nested, services, spent: Spent::default(), wasi, table })
+        let nested = Arc::new(nested);
+        let reaching = Reaching::new(Arc::clone(&nested), Arc::clone(&services.egress));
+        let http = Http::new(Arc::clone(&reaching));
+        Ok(Self { limiter, nested, services, spent: Spent::default(), reaching, table, wasi, http })
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let (hooks, ctx) = self.http.parts();
+        WasiHttpCtxView { hooks, ctx, table: &mut self.table }
     }
 }
 

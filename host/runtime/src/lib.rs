@@ -5,6 +5,7 @@
 pub mod artifact;
 mod bindings;
 mod capability;
+mod egress;
 pub mod engine;
 mod executor;
 mod fault;
@@ -16,6 +17,7 @@ mod plugin;
 pub mod values;
 mod watch;
 
+pub use egress::{EgressSettings, Secret, SecretError, Secrets};
 pub use executor::{Arguments, Output, Runtime, Settings};
 pub use guest::Stdin;
 pub use plugin::{Function, Import, LoadError, Plugin};

@@ -7,6 +7,8 @@ use wasmtime::component::{Component, Linker, Val};
 use wasmtime::{Engine, StoreContextMut};
 use wasmtime_wasi::p2::bindings as wasi;
 use wasmtime_wasi::{WasiView, cli, filesystem, random, sockets};
+use wasmtime_wasi_http::p2::bindings as http;
+use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 
 use crate::capability;
 use crate::executor::{Arguments, Output};
@@ -29,6 +31,8 @@ pub(crate) fn link(component: &Component) -> Result<(Linker<Guest>, Vec<Import>)
             Authority::Plugin => imports.push(plugin_import(&mut linker, engine, &interface, &instance)?),
             Authority::Empty => wants.sockets = true,
             Authority::Capability("filesystem") => wants.filesystem = true,
+            Authority::Capability("http") => wants.requests = true,
+            Authority::None if interface.path() == "wasi:http/types" => wants.messages = true,
             Authority::None if interface.namespace() == "wasi" => wants.any = true,
             Authority::None | Authority::Capability(_) => {
                 let short = interface.path().rsplit('/').next().unwrap_or_default();
@@ -107,11 +111,15 @@ struct Wasi {
     any: bool,
     filesystem: bool,
     sockets: bool,
+    /// The messages of HTTP.
+    messages: bool,
+    /// Sending them.
+    requests: bool,
 }
 
 impl Wasi {
     fn link(&self, linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-        if self.any || self.filesystem || self.sockets {
+        if self.any || self.filesystem || self.sockets || self.messages || self.requests {
             wasmtime_wasi::p2::add_to_linker_proxy_interfaces_async(linker)?;
             wasi::random::insecure::add_to_linker::<_, random::WasiRandom>(linker, |guest| {
                 guest.ctx().ctx.random()
@@ -126,6 +134,13 @@ impl Wasi {
             wasi::cli::terminal_stdin::add_to_linker::<_, cli::WasiCli>(linker, cli::WasiCliView::cli)?;
             wasi::cli::terminal_stdout::add_to_linker::<_, cli::WasiCli>(linker, cli::WasiCliView::cli)?;
             wasi::cli::terminal_stderr::add_to_linker::<_, cli::WasiCli>(linker, cli::WasiCliView::cli)?;
+        }
+        if self.messages || self.requests {
+            let options = http::LinkOptions::default();
+            http::http::types::add_to_linker::<_, WasiHttp>(linker, &(&options).into(), Guest::http)?;
+        }
+        if self.requests {
+            http::http::outgoing_handler::add_to_linker::<_, WasiHttp>(linker, Guest::http)?;
         }
         if self.filesystem {
             use filesystem::{WasiFilesystem, WasiFilesystemView};

@@ -25,7 +25,7 @@ pub mod host {
     mod generated {
         wit_bindgen::generate!({ path: "../../wit/host", world: "loong:host/imports" });
     }
-    pub use self::generated::loong::host::{config, kv, log, process, stream, tools, types};
+    pub use self::generated::loong::host::{config, kv, log, process, stream, tcp, tools, types};
 }
 
 /// Puts the manifest into the component, as the custom section `loong.plugin.json`.

@@ -99,6 +99,7 @@ impl Host {
             artifacts: artifacts.unwrap(),
             kv: Arc::new(store.clone()),
             watch: Arc::new(()),
+            egress: loong_runtime::EgressSettings { roots: Arc::new(Vec::new), secrets: Arc::new(()) },
             empty_folder: folder.path().into(),
             memory_bytes_max: 1 << 30,
         });

@@ -2,10 +2,12 @@
 //! [`link`].
 
 mod config;
+pub(crate) mod http;
 mod kv;
 mod log;
 mod process;
 mod stream;
+pub(crate) mod tcp;
 mod tools;
 
 use std::future::Future;
@@ -112,21 +114,26 @@ mod base64_text {
     }
 }
 
-/// Makes a nested call, in a task of its own: the future of a host function runs on the stack of its guest,
-/// which is small, and whose end is not known to code that asks how much of the stack is left (Cedar does).
-/// The task ends with the caller.
+/// Does something in a task of its own: the future of a host function runs on the stack of its guest, which is
+/// small, and whose end is not known to code that asks how much of the stack is left (Cedar does). The task ends
+/// with the caller.
+async fn aside<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Fault> {
+    let mut task = JoinSet::new();
+    task.spawn(work);
+    let ended = |problem: &str| Fault::Host { problem: format!("the task of a host function {problem}") };
+    match task.join_next().await {
+        Some(joined) => joined.map_err(|error| ended(&error.to_string())),
+        None => Err(ended("is missing")),
+    }
+}
+
+/// Makes a nested call.
 pub(crate) async fn call(
     nested: &Nested<Runtime>,
     operation: &str,
     arguments: Arguments,
 ) -> Result<Output, Fault> {
-    let mut task = JoinSet::new();
-    task.spawn(nested.call(operation, arguments));
-    let ended = |problem: &str| Fault::Host { problem: format!("the task of a nested call {problem}") };
-    match task.join_next().await {
-        Some(joined) => joined.map_err(|error| ended(&error.to_string()))?,
-        None => Err(ended("is missing")),
-    }
+    aside(nested.call(operation, arguments)).await?
 }
 
 /// Links one interface of `loong:host`. Called only for what the component imports and policy granted.
@@ -139,6 +146,7 @@ pub(crate) fn link(linker: &mut Linker<Guest>, interface: &str) -> wasmtime::Res
         "kv" => host::kv::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?,
         "process" => host::process::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?,
         "tools" => host::tools::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?,
+        "tcp" => host::tcp::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?,
         "stream" => host::stream::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?,
         _ => return Ok(false),
     }
