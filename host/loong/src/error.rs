@@ -99,6 +99,9 @@ const fn hint(code: Code) -> Option<&'static str> {
         Code::Deadline => {
             "a manifest can ask for more time in `limits.deadline_ms`, up to what its tier allows"
         }
+        Code::EgressDenied => {
+            "a component reaches only what its manifest names, and your own network only where you name it, with `--allow-host HOST:PORT` or `egress.allow_private` in loong.toml"
+        }
         Code::HostFailed => "this is a mistake in loong; please report it with the output of `loong doctor`",
         Code::ImportUnknown => {
             "put the component that offers the interface beside this one, or name it with `--with FILE`"
@@ -137,6 +140,9 @@ const fn hint(code: Code) -> Option<&'static str> {
             "if what it says is what you want, sign it with `loong policy sign FILE` and pin the sha256 that prints; nothing runs before"
         }
         Code::RootExpired | Code::RootInvalid => "`loong registry keys list` shows the trust root",
+        Code::SecretUnknown => {
+            "`loong secrets list` shows what is set; `loong secrets set NAME --host HOST` sets one"
+        }
         Code::SignatureOtherBytes => {
             "the component was changed after it was signed; build or fetch both files again"
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use loong_manifest::{Access, Code, Tier};
+use loong_manifest::{Access, Code, HostError, Tier, escape};
 use loong_policy::{Offer, OfferedFolder};
 use loong_trust::Verified;
 
@@ -38,8 +38,12 @@ pub struct GrantArgs {
     /// Offer another folder, read-only; add `:rw` to let components change it (may be repeated)
     #[arg(long, value_name = "NAME=DIR[:rw]")]
     allow_dir: Vec<String>,
-    /// Say yes to a capability where policy leaves it to a person: log, config, kv, stream, process, tools
-    /// (may be repeated)
+    /// Let components reach this host and port as far as policy lets them, also inside your own network (may be
+    /// repeated)
+    #[arg(long, value_name = "HOST:PORT")]
+    allow_host: Vec<String>,
+    /// Say yes to a capability where policy leaves it to a person: log, config, kv, stream, process, tools, http,
+    /// tcp, secrets (may be repeated)
     #[arg(long, value_name = "CAPABILITY")]
     allow: Vec<String>,
     /// Offer what the settings say of audit sinks, and nothing else.
@@ -85,7 +89,19 @@ impl GrantArgs {
                 CommandError::file(Code::FileUnreadable, "offer the folder", &folder.host, &error)
             })?;
         }
-        const NAMES: [&str; 6] = ["log", "config", "kv", "stream", "process", "tools"];
+        for text in &self.allow_host {
+            let endpoint = text.parse().map_err(|error: HostError| {
+                CommandError::new(
+                    Code::CommandLineInvalid,
+                    format!("`--allow-host {}` {error}", escape(text)),
+                )
+                .hint("name a host and a port, such as `127.0.0.1:8088` or `siem.example.com:443`")
+            })?;
+            offer.hosts.insert(endpoint);
+        }
+        offer.inside.extend(settings.egress.allow_private.iter().cloned());
+        const NAMES: [&str; 9] =
+            ["log", "config", "kv", "stream", "process", "tools", "http", "tcp", "secrets"];
         for name in &self.allow {
             if !NAMES.contains(&name.as_str()) {
                 return Err(CommandError::new(

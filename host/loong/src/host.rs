@@ -13,6 +13,7 @@ use loong_store::Store;
 use loong_trust::{Candidate, TrustRoot, Verified};
 
 use crate::audit_key;
+use crate::egress;
 use crate::error::CommandError;
 use crate::grant::LoadArgs;
 use crate::locate::{self, PluginPath};
@@ -109,6 +110,7 @@ impl Host {
             artifacts,
             kv: Arc::new(store.clone()),
             watch: Arc::<Terminal>::clone(&watch),
+            egress: egress::settings(&settings, places)?,
             empty_folder: empty_folder.into(),
             memory_bytes_max: MEMORY_BYTES_MAX,
         });

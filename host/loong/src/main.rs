@@ -4,6 +4,7 @@
 
 mod audit_key;
 mod commands;
+mod egress;
 mod error;
 mod grant;
 mod host;
@@ -13,6 +14,7 @@ mod policies;
 mod risk;
 #[cfg(test)]
 mod schema_test;
+mod secrets;
 mod settings;
 mod sinks;
 mod ui;

@@ -80,6 +80,11 @@ impl Places {
         self.keys().join("audit")
     }
 
+    /// The user's secrets.
+    pub fn secrets(&self) -> PathBuf {
+        self.config.join("secrets")
+    }
+
     /// The user's own policies, in addition to the preset's.
     pub fn policies(&self) -> PathBuf {
         self.config.join("policies")

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use loong_manifest::Code;
+use loong_manifest::{Code, Endpoint};
 use serde::Deserialize;
 
 use crate::error::CommandError;
@@ -30,6 +30,21 @@ pub struct Settings {
     /// Where the audit log is delivered to.
     #[serde(default)]
     pub sinks: Vec<SinkSettings>,
+    /// The way to other machines.
+    #[serde(default)]
+    pub egress: EgressSettings,
+}
+
+/// Settings of the way to other machines.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EgressSettings {
+    /// Hosts and ports, such as `10.0.0.5:6514`, that plugins may reach although their addresses are inside the
+    /// own network. They grant nothing by themselves.
+    #[serde(default)]
+    pub allow_private: Vec<Endpoint>,
+    /// A file of certificates in PEM that vouch for other machines, besides those of the system.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// The risk profile that holds in addition to that of the policies. Both members, or none.

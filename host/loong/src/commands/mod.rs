@@ -7,6 +7,7 @@ mod plugins;
 mod policy;
 mod registry;
 mod run;
+mod secrets;
 mod tools;
 
 use crate::error::CommandError;
@@ -24,6 +25,8 @@ pub enum Command {
     #[command(subcommand)]
     Registry(registry::RegistryCommand),
     #[command(subcommand)]
+    Secrets(secrets::SecretsCommand),
+    #[command(subcommand)]
     Policy(policy::PolicyCommand),
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -38,6 +41,7 @@ pub fn run(command: Command, ui: &mut Ui, places: &Places) -> Result<(), Command
         Command::Tools(command) => tools::run(ui, places, command),
         Command::Plugins(command) => plugins::run(ui, places, command),
         Command::Registry(command) => registry::run(ui, places, command),
+        Command::Secrets(command) => secrets::run(ui, places, command),
         Command::Policy(command) => policy::run(ui, places, command),
         Command::Audit(command) => audit::run(ui, places, command),
         Command::Doctor(args) => doctor::run(ui, places, &args),

@@ -23,7 +23,7 @@ const PACK: &[File] = files!("sdk/template/pack":
 const WIT: &[(&str, &[File])] = &[
     (
         "host",
-        files!("wit/host": "config.wit" "imports.wit" "kv.wit" "log.wit" "process.wit" "stream.wit" "tools.wit" "types.wit"),
+        files!("wit/host": "config.wit" "imports.wit" "kv.wit" "log.wit" "process.wit" "stream.wit" "tcp.wit" "tools.wit" "types.wit"),
     ),
     ("audit", files!("wit/audit": "plugin.wit" "sink.wit")),
     ("pack", files!("wit/pack": "pack.wit" "plugin.wit")),
