@@ -15,7 +15,7 @@ pub struct Fixtures {
     pub loong: PathBuf,
     /// Where [`plugins`] puts the first-party components, each with its signature file.
     pub plugins: PathBuf,
-    /// Where [`guest`] puts the components of `tests/guests`: `x.wasm` is made of `x.wat` or `x.rs`.
+    /// Where [`guest`] puts the components of `tests/guests`: `x.wasm` is made of `x.wat`, `x.rs` or `crates/x`.
     pub guests: PathBuf,
     /// A `LOONG_HOME` with the key that signs the first-party components and the trust root that names it.
     pub home: PathBuf,
@@ -115,8 +115,19 @@ impl Fixtures {
         fs::create_dir_all(&self.guests).unwrap();
         let sources = guest_sources();
         let source = sources.iter().find(|source| source.file_stem() == Some(OsStr::new(name)));
-        let source = source.unwrap_or_else(|| panic!("there is no tests/guests/{name}.wat or .rs"));
+        let source =
+            source.unwrap_or_else(|| panic!("there is no tests/guests/{name}.wat, .rs or crates/{name}"));
         let file = self.guests.join(name).with_extension("wasm");
+        if source.is_dir() {
+            // Cargo knows what is up to date.
+            let target = self.target.join("it/guest-crates");
+            let mut build = self.command(cargo());
+            build.args(["build", "--locked", "--release", "--target", "wasm32-wasip2", "--manifest-path"]);
+            succeed(build.arg(source.join("Cargo.toml")).arg("--target-dir").arg(&target));
+            let built = target.join("wasm32-wasip2/release").join(name).with_extension("wasm");
+            fs::copy(built, file).unwrap();
+            return;
+        }
         let time = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
         if time(&file) > time(source) {
             return;
@@ -158,12 +169,15 @@ impl Fixtures {
     }
 }
 
-/// The sources of the guests: component text, and programs of one Rust file that need no crate.
+/// The sources of the guests: component text, programs of one Rust file that need no crate, and folders of those
+/// that do.
 pub fn guest_sources() -> Vec<PathBuf> {
-    let entries = fs::read_dir(root().join("tests/guests")).unwrap().map(|entry| entry.unwrap().path());
+    let entries =
+        |folder: &str| fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
     let is_source =
         |path: &PathBuf| path.extension().is_some_and(|extension| extension == "wat" || extension == "rs");
-    let mut sources: Vec<PathBuf> = entries.filter(is_source).collect();
+    let mut sources: Vec<PathBuf> = entries("tests/guests").filter(is_source).collect();
+    sources.extend(entries("tests/guests/crates").filter(|path| path.join("Cargo.toml").is_file()));
     sources.sort();
     sources
 }

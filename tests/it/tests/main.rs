@@ -1,7 +1,8 @@
 //! The integration tests. One binary: every file here is a module of it.
 //!
 //! `audit` tampers with the log, `case` runs the folders of `tests/cases`, `contract` compares `wit/` with what was
-//! released, `hostile` and `runtime` call guests in this process, `readme` runs what the README promises, `sinks` follows the log to its receivers, `tidy` reads
+//! released, `hostile` and `runtime` call guests in this process, `servers` are what they reach, `readme` runs what
+//! the README promises, `sinks` follows the log to its receivers, `tidy` reads
 //! the tree itself. A test that needs more than the words of a case uses `loong_it::sandbox::Sandbox`.
 
 #![allow(
@@ -17,6 +18,7 @@ mod contract;
 mod hostile;
 mod readme;
 mod runtime;
+mod servers;
 mod sinks;
 mod tidy;
 

@@ -13,10 +13,14 @@ use loong_kernel::{Active, Call, Caller, Event, Executor, Fault, Kernel, Outcome
 use loong_manifest::{Access, Code, PluginId, Tier};
 use loong_policy::{Offer, OfferedFolder, PolicySet, Preset, Token};
 use loong_runtime::artifact::Artifacts;
-use loong_runtime::{Arguments, Channel, Output, Runtime, Stdin, Watch};
+use loong_runtime::{
+    Arguments, Channel, EgressSettings, Output, Runtime, Secret, SecretError, Secrets, Stdin, Watch,
+};
 use loong_store::{AuditFilter, AuditReader, Store, StoreOptions};
 use loong_trust::{Candidate, RootKey, SigningKey, TrustRoot, UtcTime};
 use serde_json::{Value, json};
+
+use crate::servers;
 
 /// How much later than its deadline a call may end.
 const LATE_MAX: Duration = Duration::from_millis(100);
@@ -116,6 +120,12 @@ impl Guest {
         self
     }
 
+    /// The operator names hosts that may be reached inside the own network.
+    pub(crate) fn inside(mut self, endpoints: &[&str]) -> Self {
+        self.offer.inside.extend(endpoints.iter().map(|endpoint| endpoint.parse().unwrap()));
+        self
+    }
+
     /// The operator chose settings.
     pub(crate) fn settings(mut self, settings: &[(&str, &str)]) -> Self {
         let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
@@ -159,6 +169,27 @@ impl Heard {
     }
 }
 
+/// The secrets of a test: name, value, hosts.
+#[derive(Default)]
+pub(crate) struct Kept(Mutex<Vec<(String, String, Vec<String>)>>);
+
+impl Kept {
+    pub(crate) fn set(&self, name: &str, value: &str, hosts: &[&str]) {
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        self.0.lock().unwrap().push((name.to_owned(), value.to_owned(), hosts));
+    }
+}
+
+impl Secrets for Kept {
+    fn secret(&self, name: &str) -> Result<Option<Secret>, SecretError> {
+        let kept = self.0.lock().unwrap();
+        Ok(kept.iter().find(|(known, ..)| known == name).map(|(_, value, hosts)| Secret {
+            value: value.clone().into_bytes().into(),
+            hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(),
+        }))
+    }
+}
+
 /// How a call ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -196,6 +227,7 @@ pub(crate) struct World {
     pub(crate) kernel: Arc<Kernel<Arc<Store>, Runtime>>,
     pub(crate) tokio: tokio::runtime::Runtime,
     pub(crate) heard: Arc<Heard>,
+    pub(crate) secrets: Arc<Kept>,
     pub(crate) folder: tempfile::TempDir,
     /// How often the compiler was started.
     pub(crate) compiled: Arc<AtomicU64>,
@@ -246,10 +278,15 @@ impl World {
         let empty_folder = folder.path().join("empty");
         fs::create_dir(&empty_folder).unwrap();
         let heard = Arc::new(Heard::default());
+        let secrets = Arc::new(Kept::default());
         let executor = Runtime::new(loong_runtime::Settings {
             artifacts,
             kv: Arc::<Store>::clone(&store),
             watch: Arc::<Heard>::clone(&heard),
+            egress: EgressSettings {
+                roots: Arc::new(|| vec![servers::authority()]),
+                secrets: Arc::<Kept>::clone(&secrets),
+            },
             empty_folder: empty_folder.into(),
             memory_bytes_max: 2 << 30,
         });
@@ -276,6 +313,7 @@ impl World {
             kernel,
             tokio,
             heard,
+            secrets,
             folder,
             compiled,
             official,

@@ -13,6 +13,7 @@ pub(crate) mod harness;
 mod calls;
 mod compile;
 mod cpu;
+mod egress;
 mod host_calls;
 mod membranes;
 mod memory;

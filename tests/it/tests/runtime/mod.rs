@@ -4,4 +4,5 @@ mod artifact;
 mod calls;
 mod capability;
 mod command;
+pub(crate) mod egress;
 mod link;
