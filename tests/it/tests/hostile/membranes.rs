@@ -148,7 +148,7 @@ fn a_hidden_call_takes_as_long_as_one_to_nothing() {
         times.sort_unstable();
         times[times.len() / 2]
     });
-    assert!(hidden < absent * 2 && absent < hidden * 2, "{hidden:?} and {absent:?}");
+    assert!(hidden < absent * 3 && absent < hidden * 3, "{hidden:?} and {absent:?}");
 }
 
 #[test]
