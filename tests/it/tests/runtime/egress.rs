@@ -1,8 +1,6 @@
 //! Requests and connections of a guest to servers on loopback: what is granted works, everything next to it is
 //! refused, and the log says both.
 
-use std::io::Write as _;
-
 use loong_kernel::{Event, Outcome};
 use loong_manifest::Code;
 use serde_json::{Value, json};
