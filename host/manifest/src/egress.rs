@@ -33,7 +33,7 @@ pub struct HttpDestination {
     /// The methods, each exact and in upper case, such as `GET`.
     pub methods: Vec<String>,
     /// Instead of `host`: a key of the component's settings. The host of the address that the operator wrote
-    /// there, such as `https://siem.example.com:8088/services`, is the one that may be reached.
+    /// there, such as `https://siem.example:8088/services`, is the one that may be reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub setting: Option<String>,
 }

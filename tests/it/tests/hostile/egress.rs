@@ -89,6 +89,7 @@ fn a_body_without_an_end() {
         "{said}"
     );
     all_gone(&server);
+    drop(world);
     // The control: what fits comes through.
     let small = Server::start(|stream| {
         let asked = request(stream);

@@ -56,7 +56,7 @@ fn a_capability_that_policy_does_not_grant_is_refused() {
 fn an_import_that_no_one_can_offer_is_refused() {
     for interface in [
         "loong:host/secret@0.1.0",
-        "wasi:http/outgoing-handler@0.2.6",
+        "wasi:http/incoming-handler@0.2.6",
         "wasi:keyvalue/store@0.2.0-draft",
         "wasi:nn/inference@0.2.0",
     ] {
