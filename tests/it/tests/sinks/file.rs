@@ -181,3 +181,14 @@ fn only_the_kinds_that_are_wanted_arrive() {
     assert_eq!(sandbox.loong(["audit", "deliver"]).exit, 0);
     assert_eq!(records(&sandbox), before);
 }
+
+#[test]
+fn the_strict_preset_delivers_to_the_sinks_of_the_settings() {
+    let sandbox = with_files("");
+    record(&sandbox, 1);
+    let settings = fs::read_to_string(sandbox.work().join("sinks.toml")).unwrap();
+    configure(&sandbox, &format!("policy = \"strict\"\n{settings}"));
+    let ended = sandbox.loong(["audit", "deliver"]);
+    assert_eq!(ended.exit, 0, "{}", ended.stderr);
+    assert_eq!(indexes(&sandbox).len() as u64, next(&sandbox));
+}
