@@ -53,6 +53,35 @@ fn the_schema_of_audit_events_is_that_of_their_type() {
     check("audit-event.schema.json", &schema::<loong_kernel::Event>("loong.audit.event/1"));
 }
 
+/// The schema of an answer as [`Ui::document`](crate::ui::Ui::document) prints it: with its own name in it.
+fn answer<T: schemars::JsonSchema>(name: &str) -> serde_json::Value {
+    let mut schema: serde_json::Value = serde_json::from_str(&schema::<T>(name)).unwrap();
+    schema["properties"]["schema"] = serde_json::json!({ "const": name });
+    let required = schema["required"].as_array_mut().unwrap();
+    if !required.contains(&"schema".into()) {
+        required.insert(0, "schema".into());
+    }
+    schema
+}
+
+#[test]
+fn the_schemas_of_answers_about_the_audit_log_are_those_of_their_types() {
+    use crate::commands::audit::{documents, export};
+    let check = |file: &str, schema: serde_json::Value| {
+        check(file, &format!("{}\n", serde_json::to_string_pretty(&schema).unwrap()));
+    };
+    check("audit-recent.schema.json", answer::<documents::RecentDocument>("loong.audit.records/1"));
+    check("audit-record.schema.json", answer::<documents::RecordDocument>("loong.audit.record/1"));
+    check("audit-summary.schema.json", answer::<documents::SummaryDocument>("loong.audit.summary/1"));
+    check("audit-discovery.schema.json", answer::<documents::DiscoveryDocument>("loong.audit.discovery/1"));
+    check(
+        "audit-token-trail.schema.json",
+        answer::<documents::TokenTrailDocument>("loong.audit.token-trail/1"),
+    );
+    check("audit-show.schema.json", answer::<documents::ShowDocument>("loong.audit.show/1"));
+    check("audit-exported.schema.json", answer::<export::ExportedRecord>("loong.audit.exported/1"));
+}
+
 #[test]
 fn the_list_of_codes_is_complete() {
     let mut text = String::from(

@@ -88,6 +88,25 @@ pub(crate) fn to_read(path: &Path) -> Result<(Connection, PathBuf), StoreError> 
     }
 }
 
+/// A database in memory: nothing of it is on a disk, and it is gone when its last connection is. Others of this
+/// process open it by its name.
+pub(crate) fn in_memory(name: &str, bytes_max: u64) -> Result<(Connection, PathBuf), StoreError> {
+    let path = PathBuf::from(format!("file:/{name}?vfs=memdb"));
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_URI;
+    let connection = open(&path, flags).map_err(|error| error.at(&path))?;
+    prepare(&connection, &path, Some(bytes_max))?;
+    Ok((connection, path))
+}
+
+/// Another connection to a database in memory, for reading.
+pub(crate) fn to_read_in_memory(path: &Path) -> Result<(Connection, PathBuf), StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI;
+    let connection = open(path, flags).map_err(|error| error.at(path))?;
+    connection.pragma_update(None, "query_only", true).map_err(|error| ReadError::Engine(error).at(path))?;
+    Ok((connection, path.to_owned()))
+}
+
 /// The path with its folder's links resolved; what the path itself names is looked at, never followed.
 fn resolve(path: &Path, create: bool) -> Result<PathBuf, StoreError> {
     let folder = match path.parent() {

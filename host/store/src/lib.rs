@@ -22,7 +22,10 @@ mod store;
 mod tree;
 mod verify;
 
-pub use audit::{AuditFilter, AuditReader, Record};
+pub use audit::{
+    AuditFilter, AuditReader, CallMade, Discovery, Group, GroupBy, Named, Place, Record, SearchGroup,
+    Summary, TokenTrail,
+};
 pub use checkpoint::{Keep, Kept, Publish, Signing};
 pub use error::{Broken, Damage, StoreError};
 pub use prove::{Links, ProveError};

@@ -291,7 +291,8 @@ fn write(text: &mut String, value: &Value) {
     }
 }
 
-fn quote(text: &mut String, string: &str) {
+/// A string as it stands in canonical JSON.
+pub(crate) fn quote(text: &mut String, string: &str) {
     // Those that JSON has to escape (RFC 8259, section 7) are rare.
     if string.bytes().any(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\')) {
         text.push_str(&Value::from(string).to_string());

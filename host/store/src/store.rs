@@ -1,6 +1,7 @@
 //! The store as the kernel and the runtime see it.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -14,10 +15,12 @@ use crate::checkpoint::{Notary, Signing};
 use crate::error::ReadError;
 use crate::prune::{Cut, Pruned, Retention};
 use crate::queue::{Append, Queue, closed};
-use crate::{StoreError, connect, group, kv, meta, record};
+use crate::{AuditReader, StoreError, connect, group, kv, meta, record};
 
 /// Most requests to key-value spaces that wait at once, so that plugins cannot keep the audit log waiting.
 const KV_REQUESTS_MAX: usize = 32;
+/// Most bytes of a database in memory for which no limit is set.
+const MEMORY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// What the owner sets of the store.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +44,8 @@ pub struct Store {
 struct Shared {
     path: PathBuf,
     key: Option<VerifierKey>,
+    /// Whether it is in memory, and `path` a name that only this process knows.
+    memory: bool,
     clock: Arc<dyn Fn() -> u64 + Send + Sync>,
     queue: Arc<Queue>,
     kv_room: Arc<Semaphore>,
@@ -63,7 +68,37 @@ impl Store {
             // Not made anew: what is kept would never fit it.
             return Err(StoreError::Gone { path: path.to_owned() });
         }
-        let (connection, path) = connect::to_write(path, options.audit_bytes_max)?;
+        Self::start(connect::to_write(path, options.audit_bytes_max)?, false, options, clock)
+    }
+
+    /// Opens a database of its own in memory, with the same tables and the same limit (64 MiB where none is
+    /// set): for tests, which ask it what they would ask a file.
+    pub fn open_in_memory(
+        options: &StoreOptions,
+        clock: Arc<dyn Fn() -> u64 + Send + Sync>,
+    ) -> Result<Self, StoreError> {
+        static OPENED: AtomicU64 = AtomicU64::new(0);
+        let name = format!("loong-{}", OPENED.fetch_add(1, Ordering::Relaxed));
+        let bytes_max = options.audit_bytes_max.unwrap_or(MEMORY_BYTES_MAX);
+        Self::start(connect::in_memory(&name, bytes_max)?, true, options, clock)
+    }
+
+    /// The log of this database, for reading what was written so far.
+    pub fn reader(&self) -> Result<AuditReader, StoreError> {
+        let path = self.path();
+        if !self.shared.memory {
+            return AuditReader::open_read_only(path);
+        }
+        let (connection, path) = connect::to_read_in_memory(path)?;
+        Ok(AuditReader::of(connection, path))
+    }
+
+    fn start(
+        (connection, path): (Connection, PathBuf),
+        memory: bool,
+        options: &StoreOptions,
+        clock: Arc<dyn Fn() -> u64 + Send + Sync>,
+    ) -> Result<Self, StoreError> {
         // One snapshot: the two reads must not see another process's commit between them.
         let read = || -> Result<(record::Head, Option<Notary>), ReadError> {
             if let Some(signing) = &options.signing {
@@ -100,7 +135,7 @@ impl Store {
             .map_err(|source| StoreError::File { path: path.clone(), source })?;
         let kv_room = Arc::new(Semaphore::new(KV_REQUESTS_MAX));
         let writer = Mutex::new(Some(thread));
-        Ok(Self { shared: Arc::new(Shared { path, clock, key, queue, kv_room, writer }) })
+        Ok(Self { shared: Arc::new(Shared { path, memory, clock, key, queue, kv_room, writer }) })
     }
 
     /// Binds a log to this signer's key, whatever it was bound to before: checkpoints by another key are removed. For

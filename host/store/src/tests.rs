@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use crate::{AuditFilter, AuditReader, Record, Store, StoreOptions};
 
 mod appending;
+mod asking;
 mod keys;
 mod opening;
 mod proving;
@@ -124,6 +125,18 @@ fn reader(path: &Path) -> AuditReader {
 
 fn all(path: &Path) -> Vec<Record> {
     reader(path).follow(&AuditFilter::any(u32::MAX), None).unwrap()
+}
+
+/// A log in memory with these events.
+fn memory(events: impl IntoIterator<Item = Event>) -> Store {
+    let store = Store::open_in_memory(&StoreOptions::default(), clock()).unwrap();
+    wait(async {
+        for event in events {
+            store.append(event, Durability::Queued).await.unwrap();
+        }
+        store.meta_get("log_id").await.unwrap();
+    });
+    store
 }
 
 /// How many records a log has that verifies.

@@ -1,7 +1,8 @@
 //! Measures the road of a call. Every figure is a ratio to a limit that is measured interleaved in the same
 //! process and the same minute: the median and the minimum of both, never an absolute goal.
 //!
-//! `loong-bench [--json] [tool-text.wasm]` prints the table; `loong-bench --minimal FILE` is the smallest program that makes one
+//! `loong-bench [--json] [tool-text.wasm]` prints the table, `loong-bench --audit [--json]` that of questions about a
+//! million audit records; `loong-bench --minimal FILE` is the smallest program that makes one
 //! call of a compiled component, to compare the start of `loong tools call` with.
 
 #![expect(clippy::print_stdout, reason = "a program whose answer is a table")]
@@ -15,6 +16,7 @@
 )]
 #![allow(unreachable_pub, reason = "a program has no public interface")]
 
+mod audit;
 mod bench;
 mod raw;
 
@@ -49,7 +51,11 @@ fn main() {
         return;
     }
     let component = arguments.iter().find(|argument| argument.ends_with(".wasm"));
-    let rows = measure(component.map(Path::new));
+    let rows = if arguments.iter().any(|argument| argument == "--audit") {
+        audit::measure()
+    } else {
+        measure(component.map(Path::new))
+    };
     if arguments.iter().any(|argument| argument == "--json") {
         println!(
             "{}",

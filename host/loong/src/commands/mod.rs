@@ -1,6 +1,6 @@
 //! Every command, one file each. A command parses its arguments, makes one call, and prints.
 
-mod audit;
+pub(crate) mod audit;
 mod completions;
 mod doctor;
 mod plugins;

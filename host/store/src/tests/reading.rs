@@ -1,14 +1,16 @@
 //! Searching and following the log.
 
+use loong_kernel::Triage;
+
 use super::*;
 
 /// Of 100 records, those that the filter lets through.
 fn check(change: impl FnOnce(&mut AuditFilter), expected: &[u64]) {
-    let (_folder, path) = place();
-    fill(&path, 100);
+    let store = memory((0..100).map(event));
     let mut filter = AuditFilter::any(5);
     change(&mut filter);
-    let found: Vec<u64> = reader(&path).recent(&filter).unwrap().iter().map(|record| record.index).collect();
+    let found: Vec<u64> =
+        store.reader().unwrap().recent(&filter).unwrap().iter().map(|record| record.index).collect();
     assert_eq!(found, expected, "{filter:?}");
 }
 
@@ -26,7 +28,18 @@ fn filters_by_each_field() {
     check(|filter| filter.outcome = Some(Outcome::Deny), &[56, 66, 76, 86, 96]);
     check(|filter| filter.code = Some(Code::SignatureInvalid), &[79, 84, 89, 94, 99]);
     check(|filter| filter.since_ms = Some(1_700_000_000_098), &[98, 99]);
-    check(|filter| filter.until_ms = Some(1_700_000_000_002), &[0, 1]);
+    check(|filter| filter.until_ms = Some(1_700_000_000_002), &[0, 1, 2]);
+    check(
+        |filter| (filter.since_ms, filter.until_ms) = (Some(1_700_000_000_050), Some(1_700_000_000_050)),
+        &[50],
+    );
+    check(|filter| filter.since_ms = Some(1_700_000_000_100), &[]);
+    check(|filter| filter.index = Some(7), &[7]);
+    check(|filter| filter.index = Some(u64::MAX), &[]);
+    check(|filter| filter.triage = vec![Triage::PluginTrustBlocked], &[79, 84, 89, 94, 99]);
+    check(|filter| filter.agent = Some("person".to_owned()), &[76, 81, 86, 91, 96]);
+    check(|filter| filter.tier = Some(Tier::Official), &[76, 81, 86, 91, 96]);
+    check(|filter| filter.tier = Some(Tier::Unverified), &[]);
     check(|filter| filter.contains = Some("KEY-4".to_owned()), &[42, 47]);
     check(|filter| filter.contains = Some("%".to_owned()), &[]);
 }
@@ -37,7 +50,7 @@ fn all_conditions_have_to_hold() {
         |filter| {
             filter.kind = Some("decision".to_owned());
             filter.outcome = Some(Outcome::Allow);
-            filter.until_ms = Some(1_700_000_000_030);
+            filter.until_ms = Some(1_700_000_000_029);
         },
         &[1, 11, 21],
     );

@@ -4,15 +4,9 @@ use loong_kernel::{ApprovalEnd, Event, Outcome, SinkPhase};
 use loong_manifest::Code;
 use loong_store::Record;
 use loong_trust::UtcTime;
-use serde_json::{Value, json};
 
 /// Digits of a run's name that a person is shown.
 pub const RUN_DIGITS: usize = 8;
-
-/// A record as JSON.
-pub fn document(record: &Record) -> Value {
-    json!({ "index": record.index, "time": time_text(record.time_ms), "time_ms": record.time_ms, "event": record.event, "hash": record.hash })
-}
 
 /// A time as people read it: UTC, with milliseconds.
 pub fn time_text(time_ms: u64) -> String {
@@ -30,7 +24,7 @@ pub fn cells(record: &Record) -> [String; 6] {
 }
 
 /// What it was about, how it came out, and with which code.
-fn what(event: &Event) -> (String, String, Option<Code>) {
+pub(super) fn what(event: &Event) -> (String, String, Option<Code>) {
     let said = |what: String, outcome: &str| (what, outcome.to_owned(), None);
     match event {
         Event::RunStarted { request, .. } => said(request.clone(), ""),

@@ -4,7 +4,7 @@ use loong_manifest::Code;
 use loong_store::{AuditReader, Cut};
 use serde_json::json;
 
-use super::time_ms;
+use super::time_range;
 use crate::audit_key;
 use crate::error::CommandError;
 use crate::host::now_ms;
@@ -38,7 +38,7 @@ pub struct PruneArgs {
 /// Runs the command.
 pub fn run(ui: &mut Ui, places: &Places, args: &PruneArgs) -> Result<(), CommandError> {
     let cut = match (&args.before, args.keep) {
-        (Some(time), _) => Cut::Since(time_ms(time, now_ms())?),
+        (Some(time), _) => Cut::Since(*time_range(time, now_ms())?.start()),
         (None, Some(records)) => Cut::Keep(records),
         (None, None) => {
             return Err(CommandError::new(Code::CommandLineInvalid, "give `--before` or `--keep`"));

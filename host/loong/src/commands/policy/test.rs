@@ -149,7 +149,8 @@ impl Replay<'_> {
     fn log(&mut self, database: &Path, args: &TestArgs) -> Result<(), CommandError> {
         let Some(reader) = audit::open(database)? else { return Ok(()) };
         let run = args.run.as_deref().map(|run| audit::run_named(&reader, run)).transpose()?;
-        let since_ms = args.since.as_deref().map(|time| audit::time_ms(time, host::now_ms())).transpose()?;
+        let since = args.since.as_deref().map(|time| audit::time_range(time, host::now_ms())).transpose()?;
+        let since_ms = since.map(|range| *range.start());
         let filter = AuditFilter { run, since_ms, ..AuditFilter::any(PAGE) };
         let mut after = None;
         loop {
