@@ -24,11 +24,11 @@ pub struct Open {
 }
 
 /// What the plugin sees of a failure.
-fn seen(error: EgressError, target: &str) -> HostError {
+fn seen(error: &EgressError, target: &str) -> HostError {
     let failed = |code: &str, message: String| {
         types::Error::Failed(types::Failure { code: code.to_owned(), message }).into()
     };
-    match &error {
+    match error {
         EgressError::Denied { reason } | EgressError::Inside { reason } => {
             denied(error.code(), target, reason)
         }
@@ -47,7 +47,7 @@ fn seen(error: EgressError, target: &str) -> HostError {
 
 fn broken(error: &std::io::Error) -> HostError {
     let problem = error.kind().to_string();
-    seen(EgressError::Broken { problem }, "")
+    seen(&EgressError::Broken { problem }, "")
 }
 
 /// One step on a connection, no longer than a step may take.
@@ -98,7 +98,7 @@ impl tcp::HostConnection for Guest {
         // In a task of its own: its work may go deeper than the stack of a guest allows.
         let reaching = Arc::clone(&self.reaching);
         let opened = super::aside(async move { reaching.open(wanted).await }).await?;
-        let connection = opened.map_err(|error| seen(error, &target))?;
+        let connection = opened.map_err(|error| seen(&error, &target))?;
         let open = Open { connection, sent: 0, received: 0 };
         self.table.push(open).map_err(|_| {
             let maximum = u64::from(self.reaching.limits().resources_max);
