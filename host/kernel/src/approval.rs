@@ -48,12 +48,13 @@ pub struct Waiting {
 /// Keeps requests for approvals and what was decided, so that neither the end of a process nor a second one changes
 /// what a person said.
 pub trait Approvals: Send + Sync + 'static {
-    /// Looks for what a person allowed or denied that fits the request, and takes one use of it. When this answers
-    /// that a use was taken, that is on the disk.
+    /// Looks for what a person allowed or denied that fits the request, and takes one use of it. It reaches the disk
+    /// with the record of the use, which the kernel writes before anything is done.
     fn take<'a>(&'a self, request: &'a ApprovalRequest) -> Boxed<'a, Result<Standing, LedgerError>>;
 
-    /// Puts a request before whoever decides; finds the one that waits already for the same.
-    fn ask<'a>(&'a self, request: &'a ApprovalRequest) -> Boxed<'a, Result<Waiting, LedgerError>>;
+    /// Puts a request before whoever decides; finds the one that waits already for the same. None when so many wait
+    /// that one more would only tire them.
+    fn ask<'a>(&'a self, request: &'a ApprovalRequest) -> Boxed<'a, Result<Option<Waiting>, LedgerError>>;
 
     /// Notes what a person decided about a request that waits.
     fn decide<'a>(&'a self, approval: &'a str, allow: bool) -> Boxed<'a, Result<(), LedgerError>>;

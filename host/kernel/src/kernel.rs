@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use loong_manifest::{Code, Digest, OperationName, PluginId};
 use loong_policy::{CallFacts, PolicySet, Principal, Token};
 
+pub use self::decide::APPROVALS_MAX;
 use self::decide::Decided;
 use self::review::Extension;
 use crate::executor::NestedToken;

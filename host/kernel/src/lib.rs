@@ -26,7 +26,7 @@ pub use event::{
 };
 pub use executor::{Boxed, Executor, Finished, Job, Measure, Nested, Reach, Road, Within};
 pub use fault::Fault;
-pub use kernel::{Call, Found, Kernel, Parts, RecordArguments};
+pub use kernel::{APPROVALS_MAX, Call, Found, Kernel, Parts, RecordArguments};
 pub use kv::{KV_KEY_BYTES_MAX, KV_PAGE_KEYS_MAX, KV_VALUE_BYTES_MAX, KvError, KvPage, KvSpace};
 pub use ledger::{Durability, Ledger, LedgerError};
 pub use revoked::Revocation;

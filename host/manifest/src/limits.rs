@@ -39,6 +39,8 @@ pub enum LimitName {
     ResponseBytes,
     /// Bytes of the headers of a request or a response.
     HeaderBytes,
+    /// Requests for approvals that wait at once.
+    WaitingApprovals,
     /// Calls under way at once in the process.
     ConcurrentCalls,
     /// Bytes of log text in one call.
@@ -81,6 +83,7 @@ impl LimitName {
             Self::RequestBytes => "request_bytes",
             Self::ResponseBytes => "response_bytes",
             Self::HeaderBytes => "header_bytes",
+            Self::WaitingApprovals => "waiting_approvals",
             Self::ConcurrentCalls => "concurrent_calls",
             Self::LogBytes => "log_bytes",
             Self::LogLines => "log_lines",

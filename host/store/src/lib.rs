@@ -5,6 +5,7 @@
 //! reads and verifies, from any process, while others write. Several processes may share a file: the chain
 //! stays one line because a record's place and its predecessor are read inside the transaction that adds it.
 
+mod approvals;
 mod audit;
 mod checkpoint;
 mod connect;
@@ -21,11 +22,13 @@ mod sink;
 mod store;
 mod tree;
 mod verify;
+mod waiting;
 
 pub use audit::{
     AuditFilter, AuditReader, CallMade, Discovery, Group, GroupBy, Named, Place, Record, SearchGroup,
     Summary, TokenTrail,
 };
+pub use approvals::{ApprovalRow, ApprovalState, DecideError, GrantRow};
 pub use checkpoint::{Keep, Kept, Publish, Signing};
 pub use error::{Broken, Damage, StoreError};
 pub use prove::{Links, ProveError};
@@ -33,6 +36,7 @@ pub use prune::{Cut, Pruned, Retention};
 pub use sink::{RawRecord, SinkCursor};
 pub use store::{Store, StoreOptions};
 pub use verify::{Against, Verified, VerifyError, Witness};
+pub use waiting::{RunRequest, WaitingRun};
 
 #[cfg(test)]
 mod tests;

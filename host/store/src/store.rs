@@ -183,6 +183,10 @@ impl Store {
         self.work(move |connection| meta::set(connection, &key, &value).map_err(unwritten)).await
     }
 
+    pub(crate) fn now_ms(&self) -> u64 {
+        (self.shared.clock)()
+    }
+
     fn event(&self, event: Event, durability: Durability) -> Append {
         Append { event, time_ms: (self.shared.clock)(), durability, reply: None }
     }

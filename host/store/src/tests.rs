@@ -12,6 +12,7 @@ use crate::{AuditFilter, AuditReader, Record, Store, StoreOptions};
 
 mod appending;
 mod asking;
+mod approving;
 mod keys;
 mod opening;
 mod proving;

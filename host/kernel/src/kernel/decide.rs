@@ -18,6 +18,9 @@ use crate::{
 /// How much of an operation's name is recorded or handed back where nothing has this name, in characters.
 const NAME_MAX: usize = 300;
 
+/// Most requests for approvals that wait at once, in all; of one run fewer.
+pub const APPROVALS_MAX: u64 = 256;
+
 /// What was found out about a call before it may be executed.
 pub(super) struct Decided<P> {
     pub(super) callee: Arc<Active<P>>,
@@ -273,7 +276,12 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
         let request = self.request(call, id, callee, operation, risk, reasons, measure, &judged.policies)?;
         let mut standing = approvals.take(&request).await.map_err(super::audit_fault)?;
         if standing == Standing::Open {
-            let waiting = approvals.ask(&request).await.map_err(super::audit_fault)?;
+            let Some(waiting) = approvals.ask(&request).await.map_err(super::audit_fault)? else {
+                judged.outcome = Outcome::Deny;
+                let limit = LimitName::WaitingApprovals;
+                judged.fault = Some(Fault::Limit { limit, maximum: APPROVALS_MAX, used: None });
+                return Ok(());
+            };
             self.note_waiting(&request, &waiting).await?;
             judged.approval = Some(waiting.approval.clone());
             let answer = match &self.parts.approver {

@@ -176,11 +176,11 @@ impl Approvals for Book {
         Box::pin(std::future::ready(Ok(standing)))
     }
 
-    fn ask<'a>(&'a self, request: &'a ApprovalRequest) -> Boxed<'a, Result<Waiting, LedgerError>> {
+    fn ask<'a>(&'a self, request: &'a ApprovalRequest) -> Boxed<'a, Result<Option<Waiting>, LedgerError>> {
         self.requests.lock().unwrap().push((request.clone(), None));
         let waiting =
             Waiting { approval: "a1".into(), binding: request.subject, new: true, ended: Vec::new() };
-        Box::pin(std::future::ready(Ok(waiting)))
+        Box::pin(std::future::ready(Ok(Some(waiting))))
     }
 
     fn decide<'a>(&'a self, _: &'a str, allow: bool) -> Boxed<'a, Result<(), LedgerError>> {
