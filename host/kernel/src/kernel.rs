@@ -245,6 +245,11 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
         Ok(())
     }
 
+    /// Takes over what was revoked and recorded by another process, or by an earlier one.
+    pub fn revoke_again(&self, revocation: &Revocation, _reason: &str) {
+        self.revoked.revoke(revocation);
+    }
+
     /// Begins a run: a person asks for something. Nothing happens in a run that could not be written down.
     pub async fn start(&self, id: RunId, request: String) -> Result<(Arc<Run>, Token), Fault> {
         let token = self.issue(&id).await?;

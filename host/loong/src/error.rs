@@ -21,15 +21,18 @@ pub struct CommandError {
     pub details: Vec<String>,
     /// What to do next.
     pub hint: Option<String>,
+    /// The request for an approval that waits, where that is what is missing.
+    pub approval: Option<String>,
 }
 
 impl Serialize for CommandError {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut error = serializer.serialize_struct("error", 5)?;
+        let mut error = serializer.serialize_struct("error", 6)?;
         error.serialize_field("code", &self.code)?;
         error.serialize_field("message", &self.headline)?;
         error.serialize_field("details", &self.details)?;
         error.serialize_field("hint", &self.hint)?;
+        error.serialize_field("approval", &self.approval)?;
         error.serialize_field("exit", &self.code.blame().exit_code())?;
         error.end()
     }
@@ -39,7 +42,7 @@ impl CommandError {
     /// An error with the usual hint for its code.
     pub fn new(code: Code, headline: impl Into<String>) -> Self {
         let hint = hint(code).map(str::to_owned);
-        Self { code, headline: headline.into(), details: Vec::new(), hint }
+        Self { code, headline: headline.into(), details: Vec::new(), hint, approval: None }
     }
 
     /// The same with one more fact.
@@ -80,11 +83,15 @@ impl CommandError {
 const fn hint(code: Code) -> Option<&'static str> {
     Some(match code {
         Code::ApprovalRequired => {
-            "it was not done; what asks for approval is said by `loong policy explain OPERATION`"
+            "it was not done; `loong approvals list` shows what waits, `loong policy explain OPERATION` why"
         }
         Code::AuditBroken => {
             "keep the file as evidence; `loong audit verify` says what is wrong, `loong audit accept` how to begin anew"
         }
+        Code::ApprovalUnknown => "`loong approvals list --all` shows requests and grants",
+        Code::ApprovalDenied => "a person said no to exactly this; `loong approvals show ID` says when",
+        Code::ApprovalStale | Code::ApprovalExpired => "run it again: it is asked for anew",
+        Code::RunUnknown => "`loong sessions list` shows the runs that wait",
         Code::AuditUnavailable => {
             "make room on the disk that holds the data folder, see `loong doctor`; nothing runs without its audit trail"
         }
@@ -202,6 +209,21 @@ impl From<LoadError> for CommandError {
     }
 }
 
+impl From<loong_store::DecideError> for CommandError {
+    fn from(error: loong_store::DecideError) -> Self {
+        use loong_store::{ApprovalState, DecideError};
+        let code = match &error {
+            DecideError::Unknown(_) => Code::ApprovalUnknown,
+            DecideError::Over { state: ApprovalState::Stale, .. } => Code::ApprovalStale,
+            DecideError::Over { state: ApprovalState::Expired, .. } => Code::ApprovalExpired,
+            DecideError::Over { .. } => Code::ApprovalUnknown,
+            DecideError::TooMany => Code::LimitExceeded,
+            DecideError::Store(error) => error.code(),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
 impl From<loong_store::StoreError> for CommandError {
     fn from(error: loong_store::StoreError) -> Self {
         Self::caused(error.code(), &error)
@@ -228,7 +250,11 @@ impl From<InspectError> for CommandError {
 
 impl From<Fault> for CommandError {
     fn from(fault: Fault) -> Self {
-        let error = Self::new(fault.code(), fault.to_string());
+        let mut error = Self::new(fault.code(), fault.to_string());
+        if let Fault::NeedsApproval { approval: Some(approval), .. } = &fault {
+            error.approval = Some(approval.clone());
+            error = error.detail(format!("it waits as approval {approval}"));
+        }
         match fault {
             Fault::Denied { policies, .. } | Fault::NeedsApproval { policies, .. }
                 if !policies.is_empty() =>

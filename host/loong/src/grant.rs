@@ -1,12 +1,15 @@
 //! The options that decide which components are loaded and what they are offered.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use loong_manifest::{Access, Code, HostError, Tier, escape};
 use loong_policy::{Offer, OfferedFolder};
+use loong_store::WaitingRun;
 use loong_trust::Verified;
 
 use crate::error::CommandError;
+use crate::places::Places;
 use crate::settings::Settings;
 use crate::sinks;
 
@@ -21,6 +24,12 @@ pub struct LoadArgs {
     /// Load this component too, whatever its tier (may be repeated)
     #[arg(long, value_name = "FILE")]
     pub with: Vec<PathBuf>,
+    /// Use what this signed grant file allows in advance (may be repeated); see `loong approvals grant`
+    #[arg(long = "grant-file", value_name = "FILE")]
+    pub grant_files: Vec<PathBuf>,
+    /// The run that goes on.
+    #[arg(skip)]
+    pub resumed: Option<Arc<WaitingRun>>,
 }
 
 /// Options that decide what components are granted
@@ -51,6 +60,24 @@ pub struct GrantArgs {
     sinks: bool,
 }
 
+/// Refuses a folder in which Loong's own files are, or that is among them: no component reaches settings, keys,
+/// policies, approvals or the audit log through a folder.
+fn keep_out(folder: &Path, places: &Places) -> Result<(), CommandError> {
+    let Ok(offered) = folder.canonicalize() else { return Ok(()) };
+    for own in [&places.config, &places.data, &places.cache] {
+        let own = own.canonicalize().unwrap_or_else(|_| own.clone());
+        if own.starts_with(&offered) || offered.starts_with(&own) {
+            return Err(CommandError::new(
+                Code::CapabilityDenied,
+                format!("`{}` is not offered to components: loong's own files are there", folder.display()),
+            )
+            .detail(format!("keys, approvals and the audit log are in `{}`", own.display()))
+            .hint("name another folder with `--workspace DIR` or `--allow-dir`"));
+        }
+    }
+    Ok(())
+}
+
 impl GrantArgs {
     /// What audit sinks are offered: what the settings say of them, and nothing else.
     pub fn for_sinks() -> Self {
@@ -58,7 +85,12 @@ impl GrantArgs {
     }
 
     /// What the operator offers to one component.
-    pub fn offer(&self, settings: &Settings, component: &Verified) -> Result<Offer, CommandError> {
+    pub fn offer(
+        &self,
+        settings: &Settings,
+        places: &Places,
+        component: &Verified,
+    ) -> Result<Offer, CommandError> {
         let mut offer = Offer::default();
         if self.sinks {
             return Ok(sinks::offer(settings, component));
@@ -84,7 +116,11 @@ impl GrantArgs {
                 rest.strip_suffix(":rw").map_or((rest, Access::Read), |folder| (folder, Access::Write));
             offer.folders.insert(name.into(), OfferedFolder { host: folder.into(), access, by_flag: true });
         }
-        for folder in offer.folders.values() {
+        let asked = component.manifest().and_then(|manifest| manifest.capabilities.filesystem.as_ref());
+        for (name, folder) in &offer.folders {
+            if asked.is_some_and(|asked| asked.folders.iter().any(|asked| asked.name == *name)) {
+                keep_out(&folder.host, places)?;
+            }
             std::fs::read_dir(&folder.host).map_err(|error| {
                 CommandError::file(Code::FileUnreadable, "offer the folder", &folder.host, &error)
             })?;

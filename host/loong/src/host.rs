@@ -1,21 +1,26 @@
 //! Puts the parts together: places, settings, policy, trust, store, runtime, kernel.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use loong_kernel::{Active, Call, Caller, Event, Executor, Kernel, Run, RunEnd, RunId};
+use loong_kernel::{
+    Active, Approver, Call, Caller, Event, Executor, Kernel, Outcome, Parts, Run, RunEnd, RunId,
+};
 use loong_manifest::{Code, Digest, Tier, escape};
 use loong_policy::Token;
 use loong_runtime::artifact::Artifacts;
 use loong_runtime::{Arguments, Output, Plugin, Runtime};
-use loong_store::Store;
+use loong_store::{RunRequest, Store, WaitingRun};
 use loong_trust::{Candidate, TrustRoot, Verified};
 
+use crate::approve::Prompt;
 use crate::audit_key;
+use crate::changes;
 use crate::egress;
 use crate::error::CommandError;
 use crate::grant::LoadArgs;
+use crate::grant_file;
 use crate::locate::{self, PluginPath};
 use crate::places::Places;
 use crate::settings::Settings;
@@ -33,6 +38,10 @@ const MEMORY_BYTES_MAX: u64 = 2 << 30;
 const EVENT_INTERVAL: u32 = 4;
 /// How long the end of a run waits for calls that were cut off to end on their own threads.
 const SETTLE: Duration = Duration::from_secs(1);
+/// How often a run asks what other processes revoked.
+const REVOCATIONS_PAUSE: Duration = Duration::from_millis(200);
+/// Longest standard input that is kept for a run that stops, in bytes.
+const INPUT_KEPT_BYTES_MAX: u64 = 4 << 20;
 /// Most components that one run loads.
 const PLUGINS_MAX: usize = 64;
 
@@ -53,6 +62,21 @@ pub fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// The database of this user, for a command that loads no component.
+pub fn store(places: &Places) -> Result<Store, CommandError> {
+    let settings = Settings::read(&places.settings())?;
+    audit_key::open_store(places, &settings)
+}
+
+/// Waits for something on this thread, in a command that loads no component.
+pub fn wait<T>(future: impl Future<Output = T>) -> Result<T, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| {
+        CommandError::new(Code::HostFailed, format!("threads cannot be started: {error}"))
+    })?;
+    Ok(runtime.block_on(future))
+}
+
 /// The host of one command: everything that is needed to load components and call them.
 pub struct Host {
     kernel: Arc<Kernel<Store, Runtime>>,
@@ -62,6 +86,9 @@ pub struct Host {
     settings: Settings,
     path: PluginPath,
     args: LoadArgs,
+    places: Places,
+    /// What the run was given on standard input, if it can be given it again.
+    input: Mutex<Option<Vec<u8>>>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -123,7 +150,16 @@ impl Host {
                 CommandError::new(Code::HostFailed, format!("threads cannot be started: {error}"))
             })?;
         Ok(Self {
-            kernel: Kernel::new(policy, store.clone(), executor, Box::new(now_ms)),
+            kernel: Kernel::of(Parts {
+                approvals: Some(Arc::new(store.clone())),
+                approver: Prompt::if_somebody_is_there(ui)
+                    .map(|prompt| Arc::new(prompt) as Arc<dyn Approver>),
+                approval_life_ms: settings.approvals.life_ms(),
+                record_arguments: settings.audit.record_arguments.into(),
+                ..Parts::new(policy, store.clone(), executor, Box::new(now_ms))
+            }),
+            places: places.clone(),
+            input: Mutex::default(),
             store,
             watch,
             root,
@@ -159,15 +195,99 @@ impl Host {
         self.runtime.block_on(future)
     }
 
-    /// Begins a run.
+    /// Begins a run, or lets one go on that waited for an approval.
     pub fn start(&self, request: &str) -> Result<Session, CommandError> {
         let mut bits = [0; 16];
         getrandom::fill(&mut bits).map_err(|error| {
             CommandError::new(Code::HostFailed, format!("there are no random numbers: {error}"))
         })?;
-        let (run, token) =
-            self.runtime.block_on(self.kernel.start(RunId::from_random(bits), escape(request)))?;
-        Ok(Session { run, token })
+        let (run, token) = self
+            .wait(async {
+                changes::note(self.kernel(), &self.store, &self.places).await?;
+                for (_, revocation, reason) in self.store.revocations(0).await.map_err(unwritten)? {
+                    self.kernel.revoke_again(&revocation, &reason);
+                }
+                match &self.args.resumed {
+                    Some(waiting) => {
+                        // Only one process gets it.
+                        if self.store.take_run(&waiting.id).await?.resumed {
+                            return Err(changes::resumed_already(&waiting.id));
+                        }
+                        let id = RunId::parse(&waiting.id).ok_or_else(|| {
+                            CommandError::new(
+                                Code::StoreCorrupt,
+                                format!("`{}` is no name of a run", waiting.id),
+                            )
+                        })?;
+                        Ok(self.kernel.resume(id, waiting.calls, waiting.journal.clone()).await?)
+                    }
+                    None => Ok(self.kernel.start(RunId::from_random(bits), escape(request)).await?),
+                }
+            })
+            .map_err(|error: CommandError| error)?;
+        let session = Session { run, token };
+        self.take_grants()?;
+        self.load_extensions(&session)?;
+        Ok(session)
+    }
+
+    /// Keeps the grants of the grant files that were named.
+    fn take_grants(&self) -> Result<(), CommandError> {
+        for path in &self.args.grant_files {
+            let signed = grant_file::read(path, &self.root)?;
+            for (name, grant) in signed.grants() {
+                let by = format!("grant file signed by {}", signed.signer.key_id.short());
+                let policy = self.kernel.policy().digest();
+                let (_, new) = self.wait(self.store.add_grant(&name, &grant, policy, &by))?;
+                if !new {
+                    continue;
+                }
+                self.note(Event::ApprovalDecided {
+                    run: None,
+                    approval: name,
+                    outcome: Outcome::Allow,
+                    scope: grant.scope(),
+                    by,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads the policy extensions that the settings name. Without them nothing runs: they may deny.
+    fn load_extensions(&self, session: &Session) -> Result<(), CommandError> {
+        for name in &self.settings.extensions {
+            let loaded = self.path.find(name).and_then(|path| {
+                let plugin = self.prepare(&path, session, Tier::VerifiedCommunity)?;
+                Ok(self.wait(self.kernel.activate_extension(plugin, Some(&session.run)))?)
+            });
+            loaded.map_err(|error| {
+                CommandError::new(
+                    Code::ExtensionFailed,
+                    format!("the policy extension `{name}` cannot be loaded"),
+                )
+                .detail(format!("{} [{}]", error.headline, error.code))
+                .hint("install it, or take it out of `extensions` in loong.toml; nothing runs without it")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Notes what a file or standard input held, so that the run can be given it again.
+    pub fn keep_input(&self, session: &Session, input: &[u8]) {
+        if input.len() as u64 > INPUT_KEPT_BYTES_MAX {
+            session
+                .run
+                .journal()
+                .cannot_repeat(|| format!("its input is larger than {INPUT_KEPT_BYTES_MAX} bytes"));
+            return;
+        }
+        *self.input.lock().unwrap_or_else(PoisonError::into_inner) = Some(input.to_vec());
+    }
+
+    /// What the run that goes on was given.
+    pub fn kept_input(&self) -> Option<Vec<u8>> {
+        self.args.resumed.as_ref()?.input.clone()
     }
 
     /// Reads and verifies a component file; a refusal is written down.
@@ -227,14 +347,31 @@ impl Host {
         Ok(first)
     }
 
-    /// Verifies, admits, compiles, links and activates one component, unless it is below `tier_min`: what nobody
-    /// asked for by name is never activated unverified.
+    /// Verifies, admits, compiles, links and activates one component.
     pub fn load_one(
         &self,
         path: &Path,
         session: &Session,
         tier_min: Tier,
     ) -> Result<Arc<Active<Plugin>>, CommandError> {
+        let plugin = self.prepare(path, session, tier_min)?;
+        let id = plugin.id.clone();
+        self.wait(self.kernel.activate(plugin, Some(&session.run)))?;
+        let catalog = self.kernel.catalog();
+        catalog
+            .plugin(&id)
+            .cloned()
+            .ok_or_else(|| CommandError::new(Code::HostFailed, format!("`{id}` was not activated")))
+    }
+
+    /// Verifies, admits, compiles and links one component, unless it is below `tier_min`: what nobody
+    /// asked for by name is never activated unverified.
+    fn prepare(
+        &self,
+        path: &Path,
+        session: &Session,
+        tier_min: Tier,
+    ) -> Result<Active<Plugin>, CommandError> {
         let verified = self.verify(path, Some(session))?;
         let id = verified.id().clone();
         let run = session.run.id().to_string();
@@ -265,7 +402,7 @@ impl Host {
                 "sign it with `loong plugins sign`, or name it with `--with FILE` to load it all the same",
             )));
         }
-        let offer = self.args.grant.offer(&self.settings, &verified)?;
+        let offer = self.args.grant.offer(&self.settings, &self.places, &verified)?;
         let admitted = loong_policy::admit(self.kernel.policy(), verified, &offer)
             .map_err(|denial| refused(denial.into()))?;
         self.note(Event::PluginAdmitted {
@@ -279,12 +416,7 @@ impl Host {
             .runtime
             .block_on(self.kernel.executor().load(&admitted))
             .map_err(|error| refused(CommandError::from(error).detail(format!("`{id}` cannot be loaded"))))?;
-        self.runtime.block_on(self.kernel.activate(Active::new(&admitted, plugin), Some(&session.run)))?;
-        let catalog = self.kernel.catalog();
-        catalog
-            .plugin(&id)
-            .cloned()
-            .ok_or_else(|| CommandError::new(Code::HostFailed, format!("`{id}` was not activated")))
+        Ok(Active::new(&admitted, plugin))
     }
 
     /// Loads components until every import is satisfied, and compares the types on both sides.
@@ -353,11 +485,13 @@ impl Host {
             deadline: None,
             depth: 0,
         };
+        self.same_components()?;
         // A run that is interrupted is dropped here, which ends its processes, and is written down as ended.
         let result = self.runtime.block_on(async {
             tokio::select! {
                 result = Arc::clone(&self.kernel).call(call) => result.map_err(CommandError::from),
                 () = interrupted() => Err(CommandError::new(Code::Interrupted, "the run was interrupted")),
+                error = self.hear_of_revocations() => Err(error),
             }
         });
         self.watch.flush();
@@ -379,11 +513,118 @@ impl Host {
         })
     }
 
+    /// A run that goes on does so with the components that it began with: others would not find in its journal
+    /// what they had done.
+    fn same_components(&self) -> Result<(), CommandError> {
+        let Some(waiting) = &self.args.resumed else { return Ok(()) };
+        let catalog = self.kernel.catalog();
+        for (id, digest) in &waiting.request.components {
+            let now =
+                catalog.plugins().find(|plugin| plugin.id.to_string() == *id).map(|plugin| plugin.digest);
+            if now != Some(*digest) {
+                let now = now.map_or_else(|| "not there".to_owned(), |now| now.to_string());
+                return Err(CommandError::new(
+                    Code::ResumeUnsafe,
+                    format!("`{id}` is another component than when the run stopped"),
+                )
+                .detail(format!("then {digest}"))
+                .detail(format!("now  {now}"))
+                .hint("nothing was done; run it anew, or put the component back"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over what other processes revoke while the run goes on. Ends only when that is not possible any more.
+    async fn hear_of_revocations(&self) -> CommandError {
+        let mut last = 0;
+        loop {
+            tokio::time::sleep(REVOCATIONS_PAUSE).await;
+            match self.store.revocations(last).await {
+                Ok(news) => {
+                    for (number, revocation, reason) in news {
+                        last = number;
+                        self.kernel.revoke_again(&revocation, &reason);
+                    }
+                }
+                Err(error) => return unwritten(error),
+            }
+        }
+    }
+
+    /// Keeps a run that stopped for an approval, so that it can go on, and says how. One that went on and is over is
+    /// forgotten.
+    async fn settle(
+        &self,
+        session: &Session,
+        result: &mut Result<(), CommandError>,
+    ) -> Result<(), CommandError> {
+        let run = &session.run;
+        let earlier = self.args.resumed.as_deref();
+        match result {
+            Err(error) if error.code == Code::ApprovalRequired && error.approval.is_some() => {
+                let approval = error.approval.clone().unwrap_or_default();
+                let (journal, unrepeatable) = run.journal().take();
+                let words = earlier.map(|run| run.request.words.clone()).or_else(changes::words);
+                let (Some(words), None) = (words, &unrepeatable) else {
+                    let why = unrepeatable.unwrap_or_else(|| "its command line is not UTF-8".to_owned());
+                    error.details.push(format!("the run cannot go on later: {why}"));
+                    error.hint = Some(format!(
+                        "look at it with `loong approvals show {approval}`; what is like it can be allowed in advance with \
+                         `loong approvals grant`, and then be run again"
+                    ));
+                    if earlier.is_some() {
+                        self.store.remove_run(run.id().as_str()).await.map_err(unwritten)?;
+                    }
+                    return Ok(());
+                };
+                let folder = std::env::current_dir().unwrap_or_default();
+                let components = self
+                    .kernel
+                    .catalog()
+                    .plugins()
+                    .map(|plugin| (plugin.id.to_string(), plugin.digest))
+                    .collect();
+                let now_ms = now_ms();
+                let kept = self.input.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let waiting = WaitingRun {
+                    id: run.id().to_string(),
+                    created_ms: now_ms,
+                    expires_ms: now_ms.saturating_add(self.settings.approvals.life_ms()),
+                    calls: run.calls(),
+                    approval: error.approval.clone(),
+                    request: RunRequest { words, folder: folder.to_string_lossy().into_owned(), components },
+                    input: kept.or_else(|| self.kept_input()),
+                    journal,
+                    resumed: false,
+                };
+                self.store.save_run(waiting).await.map_err(unwritten)?;
+                let name = run.id().as_str();
+                error.hint = Some(format!(
+                    "look at it with `loong approvals show {approval}`, allow it with `loong approvals approve {approval}`, \
+                     then let the run go on with `loong run --resume {}`",
+                    name.get(..12).unwrap_or(name)
+                ));
+            }
+            // Nothing was begun again, so it can be tried once more.
+            Err(_) if earlier.is_some_and(|earlier| run.calls() == earlier.calls) => {
+                if let Some(earlier) = earlier {
+                    self.store.save_run(earlier.clone()).await.map_err(unwritten)?;
+                }
+            }
+            _ if earlier.is_some() => self.store.remove_run(run.id().as_str()).await.map_err(unwritten)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// Ends a run and closes the store. The result is the command's, unless the end cannot be written down.
-    pub fn finish(self, session: &Session, result: Result<(), CommandError>) -> Result<(), CommandError> {
+    pub fn finish(self, session: &Session, mut result: Result<(), CommandError>) -> Result<(), CommandError> {
+        let settled = self.wait(self.settle(session, &mut result));
         let ended = self.end(session, result.as_ref().err().map(|error| error.code));
         let closed = self.close();
         result?;
+        settled?;
         ended?;
         closed
     }
@@ -399,6 +640,12 @@ impl Host {
         self.runtime.shutdown_background();
         Ok(closed?)
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
+/// The database cannot be used.
+pub fn unwritten(error: loong_kernel::LedgerError) -> CommandError {
+    CommandError::new(error.code(), format!("the database cannot be used: {error}"))
 }
 
 /// A folder that holds nothing and in which nothing can be made, so that no program leaves there what another

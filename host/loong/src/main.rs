@@ -2,11 +2,14 @@
 
 #![allow(unreachable_pub, reason = "a program has no public interface; `pub` marks what its modules share")]
 
+mod approve;
 mod audit_key;
+mod changes;
 mod commands;
 mod egress;
 mod error;
 mod grant;
+mod grant_file;
 mod host;
 mod locate;
 mod places;
@@ -96,6 +99,12 @@ fn usage(error: &clap::Error) -> ExitCode {
     } else {
         ExitCode::SUCCESS
     }
+}
+
+/// What these words of a command line mean, for a run that goes on.
+fn parse(words: &[String]) -> Result<commands::Command, clap::Error> {
+    let words = std::iter::once("loong").chain(words.iter().map(String::as_str));
+    Cli::try_parse_from(words).map(|cli| cli.command)
 }
 
 /// The command line's own description, for completions and for tests of the help.

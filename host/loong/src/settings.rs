@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use loong_kernel::RecordArguments;
 use loong_manifest::{Code, Endpoint};
 use serde::Deserialize;
 
@@ -21,6 +22,12 @@ pub struct Settings {
     /// Settings of plugins by plugin id, read through `loong:host/config`.
     #[serde(default)]
     pub plugins: BTreeMap<String, BTreeMap<String, String>>,
+    /// Policy extensions, by id or name of an installed component. Nothing runs without them.
+    #[serde(default)]
+    pub extensions: Vec<String>,
+    /// Approvals.
+    #[serde(default)]
+    pub approvals: ApprovalSettings,
     /// The audit log.
     #[serde(default)]
     pub audit: AuditSettings,
@@ -58,6 +65,44 @@ pub struct RiskSettings {
     pub sha256: Option<String>,
 }
 
+/// Settings of approvals.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalSettings {
+    /// How long a request waits and an approval can be used, in minutes; a day without it.
+    pub expires_minutes: Option<u32>,
+}
+
+impl ApprovalSettings {
+    /// How long a request waits, in milliseconds.
+    pub fn life_ms(&self) -> u64 {
+        u64::from(self.expires_minutes.unwrap_or(24 * 60)) * 60_000
+    }
+}
+
+/// Of which calls the arguments are recorded.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordedArguments {
+    /// Of none; only their digest is.
+    #[default]
+    Never,
+    /// Of those that change something.
+    Changes,
+    /// Of all.
+    Always,
+}
+
+impl From<RecordedArguments> for RecordArguments {
+    fn from(recorded: RecordedArguments) -> Self {
+        match recorded {
+            RecordedArguments::Never => Self::Never,
+            RecordedArguments::Changes => Self::Changes,
+            RecordedArguments::Always => Self::Always,
+        }
+    }
+}
+
 /// Settings of the audit log.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,6 +119,9 @@ pub struct AuditSettings {
     pub keep_days: Option<u32>,
     /// How many records are kept; all without it.
     pub keep_records: Option<u64>,
+    /// Of which calls the arguments themselves are recorded: `never`, `changes` or `always`.
+    #[serde(default)]
+    pub record_arguments: RecordedArguments,
 }
 
 impl Settings {

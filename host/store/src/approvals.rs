@@ -220,19 +220,19 @@ impl Store {
     }
 
     /// Keeps something that a person allows in advance. A `name` that is known already stays as it is: the uses
-    /// of a grant file that is used again are not new.
+    /// of a grant file that is used again are not new. Says whether it was.
     pub async fn add_grant(
         &self,
         name: &str,
         grant: &Grant,
         policy: Digest,
         by: &str,
-    ) -> Result<GrantRow, DecideError> {
+    ) -> Result<(GrantRow, bool), DecideError> {
         let (name, grant, by, now_ms) = (name.to_owned(), grant.clone(), by.to_owned(), self.now_ms());
         self.work(move |connection| {
             let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
             if let Some(row) = grant_named(&transaction, &name)? {
-                return Ok(row);
+                return Ok((row, false));
             }
             let sql = "SELECT count(*) FROM approval_grant WHERE revoked_ms IS NULL AND expires_ms > ?1";
             let count: i64 = transaction.query_row(sql, [ms(now_ms)], |row| row.get(0))?;
@@ -257,7 +257,9 @@ impl Store {
                 ])?;
             transaction.commit()?;
             let uses_left = grant.uses;
-            Ok(GrantRow { id: name, grant, policy, uses_left, created_ms: now_ms, given_by: by, revoked_ms: None })
+            let row =
+                GrantRow { id: name, grant, policy, uses_left, created_ms: now_ms, given_by: by, revoked_ms: None };
+            Ok((row, true))
         })
         .await
     }

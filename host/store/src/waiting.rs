@@ -123,6 +123,15 @@ impl Store {
         .await
     }
 
+    /// The run whose name begins so.
+    pub async fn waiting_run(&self, name: &str) -> Result<Option<WaitingRun>, LedgerError> {
+        let (name, now_ms) = (name.to_owned(), self.now_ms());
+        self.work(move |connection| {
+            named(connection, &name, now_ms).map_err(|error| LedgerError { problem: error.to_string() })
+        })
+        .await
+    }
+
     /// Takes the run whose name begins so, to let it go on. Only one process gets it.
     pub async fn take_run(&self, name: &str) -> Result<WaitingRun, DecideError> {
         let (name, now_ms) = (name.to_owned(), self.now_ms());

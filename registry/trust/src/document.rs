@@ -14,6 +14,8 @@ use crate::{Signer, SigningKey, TrustError, TrustRoot, UtcTime};
 pub enum Document {
     /// A risk profile.
     RiskProfile,
+    /// What a person allows in advance.
+    Grant,
 }
 
 impl Document {
@@ -21,12 +23,14 @@ impl Document {
     pub const fn predicate_type(self) -> &'static str {
         match self {
             Self::RiskProfile => "urn:loong:risk-profile:v1",
+            Self::Grant => "urn:loong:grant:v1",
         }
     }
 
     const fn name(self) -> &'static str {
         match self {
             Self::RiskProfile => "risk-profile",
+            Self::Grant => "grant",
         }
     }
 }

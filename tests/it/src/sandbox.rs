@@ -24,6 +24,7 @@ const PROGRAMS: &[&str] = &[
     "cp",
     "cut",
     "env",
+    "find",
     "git",
     "grep",
     "head",

@@ -65,3 +65,25 @@ fn everything_in_wit_is_documented() {
         .collect();
     assert!(missing.is_empty(), "without a doc comment: {missing:#?}");
 }
+
+/// No component, tool, channel or surface decides an approval: there is nothing in the host's interfaces to call.
+#[test]
+fn nothing_that_a_component_can_import_decides_an_approval() {
+    let mut functions = 0;
+    for file in fs::read_dir(root().join("wit/host")).unwrap() {
+        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        for line in text
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.contains(": func(") || line.contains(": static func("))
+        {
+            functions += 1;
+            let name = line.split(':').next().unwrap_or_default();
+            let words: Vec<&str> = name.split('-').collect();
+            for word in ["approve", "approval", "approvals", "deny", "grant", "decide", "revoke", "resume"] {
+                assert!(!words.contains(&word), "{line}");
+            }
+        }
+    }
+    assert!(functions > 10, "{functions} functions were looked at");
+}

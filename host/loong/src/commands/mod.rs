@@ -1,5 +1,6 @@
 //! Every command, one file each. A command parses its arguments, makes one call, and prints.
 
+mod approvals;
 pub(crate) mod audit;
 mod completions;
 mod doctor;
@@ -8,6 +9,7 @@ mod policy;
 mod registry;
 mod run;
 mod secrets;
+mod sessions;
 mod tools;
 
 use crate::error::CommandError;
@@ -29,6 +31,10 @@ pub enum Command {
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     #[command(subcommand)]
+    Approvals(approvals::ApprovalsCommand),
+    #[command(subcommand)]
+    Sessions(sessions::SessionsCommand),
+    #[command(subcommand)]
     Audit(audit::AuditCommand),
     Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
@@ -43,6 +49,8 @@ pub fn run(command: Command, ui: &mut Ui, places: &Places) -> Result<(), Command
         Command::Registry(command) => registry::run(ui, places, command),
         Command::Secrets(command) => secrets::run(ui, places, command),
         Command::Policy(command) => policy::run(ui, places, command),
+        Command::Approvals(command) => approvals::run(ui, places, command),
+        Command::Sessions(command) => sessions::run(ui, places, command),
         Command::Audit(command) => audit::run(ui, places, command),
         Command::Doctor(args) => doctor::run(ui, places, &args),
         Command::Completions(args) => completions::run(ui, &args),

@@ -29,12 +29,17 @@ Examples:
   loong run pack.wasm --input notes.md --json
   loong run command.wasm --allow-dir data=./data:rw -- --help
   loong run pack.wasm --dry-run
+  loong run --resume 3f9a2c41            go on with what `loong sessions list` shows, once it is approved
 
 A pack exports `loong:pack/pack`, a command `wasi:cli/run`. The components it imports are looked for beside
 it, in the folders of `--plugins`, and among the installed ones.")]
 pub struct RunArgs {
     /// A .wasm file, or the id or name of a component
+    #[arg(required_unless_present = "resume", default_value = "", hide_default_value = true)]
     component: String,
+    /// Let a run go on that waited for an approval; the first digits of its name are enough
+    #[arg(long, value_name = "RUN", exclusive = true)]
+    resume: Option<String>,
     /// Give the pack this file as its input; `-` is standard input
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
@@ -50,6 +55,9 @@ pub struct RunArgs {
 
 /// Runs the command.
 pub fn run(ui: &mut Ui, places: &Places, args: RunArgs) -> Result<(), CommandError> {
+    if let Some(name) = &args.resume {
+        return resume(ui, places, name);
+    }
     let input = args.input.as_deref().map(read_input).transpose()?;
     if args.dry_run {
         return dry_run(ui, places, &args);
@@ -59,6 +67,10 @@ pub fn run(ui: &mut Ui, places: &Places, args: RunArgs) -> Result<(), CommandErr
     let path = host.path().find(&args.component)?;
     host.path_mut().beside(&path);
     let session = host.start(&format!("run {}", args.component))?;
+    let input = host.kept_input().or(input);
+    if let Some(input) = &input {
+        host.keep_input(&session, input);
+    }
     let result = execute(ui, &host, &session, &path, input, args.arguments);
     let (calls, denied, id) = (session.run().calls(), session.run().denied(), session.run().id().to_string());
     let result = host.finish(&session, result);
@@ -67,6 +79,36 @@ pub fn run(ui: &mut Ui, places: &Places, args: RunArgs) -> Result<(), CommandErr
     let plural = if calls == 1 { "" } else { "s" };
     ui.note(format!("{calls} call{plural}, {denied} denied · loong audit recent --run {run}"));
     result
+}
+
+/// Lets a run go on: the same words in the same folder, and what it had done is not done again.
+fn resume(ui: &mut Ui, places: &Places, name: &str) -> Result<(), CommandError> {
+    let store = crate::host::store(places)?;
+    let found = crate::host::wait(store.waiting_run(name));
+    store.close()?;
+    let waiting =
+        found?.map_err(|error| CommandError::new(error.code(), error.to_string()))?.ok_or_else(|| {
+            CommandError::new(Code::RunUnknown, format!("no run that waits begins with `{name}`"))
+        })?;
+    let folder = PathBuf::from(&waiting.request.folder);
+    std::env::set_current_dir(&folder).map_err(|error| {
+        CommandError::file(Code::FileUnreadable, "go back to the folder", &folder, &error)
+    })?;
+    let command = crate::parse(&waiting.request.words).map_err(|error| {
+        CommandError::new(
+            Code::RunUnknown,
+            "this loong does not understand the words that the run began with",
+        )
+        .detail(error.to_string())
+    })?;
+    let waiting = Some(std::sync::Arc::new(waiting));
+    match command {
+        super::Command::Run(args) if args.resume.is_none() => {
+            run(ui, places, RunArgs { load: LoadArgs { resumed: waiting, ..args.load }, ..args })
+        }
+        super::Command::Tools(command) => super::tools::resume(ui, places, command, waiting),
+        _ => Err(CommandError::new(Code::RunUnknown, format!("`{name}` is no run that can go on"))),
+    }
 }
 
 fn read_input(path: &std::path::Path) -> Result<Vec<u8>, CommandError> {
@@ -109,6 +151,9 @@ fn execute(
             answer(ui, &output)
         }
         Entry::Command(operation) => {
+            if input.is_none() {
+                session.run().journal().cannot_repeat(|| "it reads standard input itself".to_owned());
+            }
             let stdin = input.map_or(Stdin::Inherited, Stdin::Bytes);
             let output =
                 host.call(session, &operation.to_string(), Arguments::Command { arguments, stdin })?;
@@ -220,7 +265,7 @@ fn dry_run(ui: &mut Ui, places: &Places, args: &RunArgs) -> Result<(), CommandEr
             continue;
         }
         let verified = loong_trust::verify(locate::candidate(&path)?, &root, crate::host::now_ms() / 1000)?;
-        let offer = args.load.grant.offer(&settings, &verified)?;
+        let offer = args.load.grant.offer(&settings, places, &verified)?;
         let preview = loong_policy::preview(&policy, &verified, &offer);
         for import in verified.contents().imports.iter().filter_map(|import| import.interface.as_ref()) {
             if loong_manifest::authority_of_import(import) == loong_manifest::Authority::Plugin {

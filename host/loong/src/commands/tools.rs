@@ -1,9 +1,11 @@
 //! `loong tools`: lists and calls single functions of components.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use loong_manifest::Code;
 use loong_runtime::{Arguments, Output};
+use loong_store::WaitingRun;
 use serde_json::{Value, json};
 
 use crate::error::CommandError;
@@ -64,6 +66,22 @@ pub fn run(ui: &mut Ui, places: &Places, command: ToolsCommand) -> Result<(), Co
     }
 }
 
+/// Lets a call go on that waited for an approval.
+pub fn resume(
+    ui: &mut Ui,
+    places: &Places,
+    command: ToolsCommand,
+    waiting: Option<Arc<WaitingRun>>,
+) -> Result<(), CommandError> {
+    match command {
+        ToolsCommand::Call(mut args) => {
+            args.load.resumed = waiting;
+            call(ui, places, &args)
+        }
+        ToolsCommand::List(_) => Err(CommandError::new(Code::RunUnknown, "a list does not wait for anybody")),
+    }
+}
+
 fn list(ui: &mut Ui, places: &Places, args: &ListArgs) -> Result<(), CommandError> {
     let path = crate::locate::PluginPath::new(&args.load.plugins, places.plugins());
     let root = crate::host::trust_root(places)?;
@@ -113,11 +131,14 @@ fn call(ui: &mut Ui, places: &Places, args: &CallArgs) -> Result<(), CommandErro
     sinks::before_run(ui, places)?;
     let mut host = Host::open(ui, places, &args.load)?;
     let target = Target::of(&host, &args.words)?;
-    let arguments = arguments(target.arguments)?;
+    let (arguments, input) = arguments(target.arguments, host.kept_input())?;
     if let Some(file) = &target.file {
         host.path_mut().beside(file);
     }
     let session = host.start(&format!("tools call {}", args.words.first().map_or("", String::as_str)))?;
+    if let Some(input) = &input {
+        host.keep_input(&session, input);
+    }
     let result = execute(ui, &host, &session, target.file.as_deref(), &target.function, arguments);
     let result = host.finish(&session, result);
     sinks::after_run(ui, places);
@@ -185,20 +206,28 @@ impl<'a> Target<'a> {
     }
 }
 
-fn arguments(text: Option<&str>) -> Result<Value, CommandError> {
+/// The arguments, and the bytes that they were read from if that was standard input.
+fn arguments(text: Option<&str>, kept: Option<Vec<u8>>) -> Result<(Value, Option<Vec<u8>>), CommandError> {
     let wrong = |error: serde_json::Error| {
         CommandError::new(Code::ArgumentsInvalid, "the arguments are not JSON").detail(error.to_string())
     };
     match text {
-        None => Ok(json!({})),
+        None => Ok((json!({}), None)),
         Some("-") => {
-            let mut bytes = Vec::new();
-            let mut stdin = std::io::Read::take(std::io::stdin().lock(), ARGUMENTS_BYTES_MAX);
-            std::io::Read::read_to_end(&mut stdin, &mut bytes)
-                .map_err(|error| CommandError::file(Code::FileUnreadable, "read", Path::new("-"), &error))?;
-            serde_json::from_slice(&bytes).map_err(wrong)
+            let bytes = match kept {
+                Some(bytes) => bytes,
+                None => {
+                    let mut bytes = Vec::new();
+                    let mut stdin = std::io::Read::take(std::io::stdin().lock(), ARGUMENTS_BYTES_MAX);
+                    std::io::Read::read_to_end(&mut stdin, &mut bytes).map_err(|error| {
+                        CommandError::file(Code::FileUnreadable, "read", Path::new("-"), &error)
+                    })?;
+                    bytes
+                }
+            };
+            Ok((serde_json::from_slice(&bytes).map_err(wrong)?, Some(bytes)))
         }
-        Some(text) => serde_json::from_str(text).map_err(wrong),
+        Some(text) => Ok((serde_json::from_str(text).map_err(wrong)?, None)),
     }
 }
 

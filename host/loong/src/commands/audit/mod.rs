@@ -20,6 +20,8 @@ mod token_trail;
 pub mod verify;
 mod verify_proof;
 
+pub(in crate::commands) use describe::time_text;
+
 use std::ops::RangeInclusive;
 use std::path::Path;
 

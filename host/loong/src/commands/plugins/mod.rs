@@ -55,7 +55,7 @@ fn weighing(
 ) -> Result<(PolicySet, Offer), CommandError> {
     let settings = Settings::read(&places.settings())?;
     let policy = host::policy(grant.policy.as_deref(), &settings, places)?;
-    Ok((policy, grant.offer(&settings, component)?))
+    Ok((policy, grant.offer(&settings, places, component)?))
 }
 
 /// What a component without a manifest is named by.
