@@ -1,6 +1,8 @@
 //! The audit log on its way to sinks: real receivers, and what goes wrong between here and there.
 
 mod file;
+mod http;
+mod syslog;
 
 use std::fs;
 use std::process::{Child, Stdio};
