@@ -55,8 +55,12 @@ fn send(settings: &Settings, frames: &[u8]) -> Result<(), Error> {
     connection.close()?;
     if settings.confirm {
         for _ in 0..ANSWERS_MAX {
-            if connection.read(ANSWER_BYTES)?.is_empty() {
-                return Ok(());
+            match connection.read(ANSWER_BYTES) {
+                Ok(bytes) if bytes.is_empty() => return Ok(()),
+                Ok(_) => {}
+                // The receiver closed in order and left out the goodbye of TLS, as rsyslog does.
+                Err(Error::Failed(failure)) if failure.code == "connection-cut" => return Ok(()),
+                Err(error) => return Err(error),
             }
         }
         return Err(Error::Unavailable("the end of the connection".to_owned()));

@@ -24,11 +24,11 @@ mod tree;
 mod verify;
 mod waiting;
 
+pub use approvals::{ApprovalRow, ApprovalState, DecideError, GrantRow};
 pub use audit::{
     AuditFilter, AuditReader, CallMade, Discovery, Group, GroupBy, Named, Place, Record, SearchGroup,
     Summary, TokenTrail,
 };
-pub use approvals::{ApprovalRow, ApprovalState, DecideError, GrantRow};
 pub use checkpoint::{Keep, Kept, Publish, Signing};
 pub use error::{Broken, Damage, StoreError};
 pub use prove::{Links, ProveError};

@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use crate::{AuditFilter, AuditReader, Record, Store, StoreOptions};
 
 mod appending;
-mod asking;
 mod approving;
+mod asking;
 mod keys;
 mod opening;
 mod proving;

@@ -52,7 +52,7 @@ fn records(sandbox: &Sandbox) -> u64 {
 
 /// The first record that the sink has not.
 fn next(sandbox: &Sandbox) -> u64 {
-    number(sandbox, "SELECT next FROM sink")
+    number(sandbox, "SELECT coalesce(max(next), 0) FROM sink")
 }
 
 /// Starts `loong` and does not wait.

@@ -129,7 +129,18 @@ impl tcp::HostConnection for Guest {
         if bytes.is_empty() {
             return Ok(bytes);
         }
-        let count = step(allowed, open.connection.stream.read(&mut bytes)).await?;
+        let read = async {
+            match open.connection.stream.read(&mut bytes).await {
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
+                other => other.map(Some),
+            }
+        };
+        // Some never say goodbye as TLS wants it; what that means, the plugin knows.
+        let Some(count) = step(allowed, read).await? else {
+            let (code, message) = ("connection-cut", "the connection ended without the end that TLS has");
+            let failure = types::Failure { code: code.to_owned(), message: message.to_owned() };
+            return Err(types::Error::Failed(failure).into());
+        };
         open.received = open.received.saturating_add(count as u64);
         if open.received > maximum {
             return Err(limited("response-bytes", maximum, open.received));
