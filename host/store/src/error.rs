@@ -17,7 +17,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// A checkpoint of the log is kept, and the log is not there any more.
-    #[error("`{}` is gone: records in it were signed", path.display())]
+    #[error("`{}` is gone or empty, and records in it were signed", path.display())]
     Gone {
         /// The database.
         path: PathBuf,

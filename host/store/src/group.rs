@@ -17,7 +17,7 @@ use crate::record::{self, Head};
 
 /// The journal is emptied at the end only when it has grown to this many bytes: emptying costs two flushes of
 /// the disk, and reading back a journal this long at the next start costs far less.
-const JOURNAL_BYTES_KEPT: u64 = 512 * 1024;
+const JOURNAL_BYTES_KEPT: u64 = 2 * 1024 * 1024;
 
 /// Owns the connection that writes.
 pub(crate) struct Writer {

@@ -64,8 +64,9 @@ impl Store {
         clock: Arc<dyn Fn() -> u64 + Send + Sync>,
     ) -> Result<Self, StoreError> {
         let kept = options.signing.as_ref().and_then(|signing| signing.kept.as_ref());
-        if kept.is_some_and(|kept| kept.note.is_some()) && !path.exists() {
-            // Not made anew: what is kept would never fit it.
+        let is_empty = std::fs::symlink_metadata(path).map_or(true, |found| found.len() < 512);
+        if kept.is_some_and(|kept| kept.note.is_some()) && is_empty {
+            // Not made anew, as the engine would: what is kept would never fit it.
             return Err(StoreError::Gone { path: path.to_owned() });
         }
         Self::start(connect::to_write(path, options.audit_bytes_max)?, false, options, clock)

@@ -84,7 +84,8 @@ impl Sandbox {
         sandbox
     }
 
-    fn path(&self, part: &str) -> PathBuf {
+    /// A file or folder of the sandbox, such as `bin/loong`.
+    pub fn path(&self, part: &str) -> PathBuf {
         self.folder.path().join(part)
     }
 

@@ -261,6 +261,16 @@ fn audit(ui: &Ui, places: &Places) -> Vec<Check> {
         checks.push(Check::ok("audit log", "nothing recorded yet"));
         return checks;
     }
+    if let Some(mode) = std::fs::metadata(&database).ok().map(|facts| facts.permissions().mode() & 0o777)
+        && mode & 0o077 != 0
+    {
+        let shown = database.display();
+        checks.push(Check::bad(
+            "database",
+            format!("{shown} is open to other users (mode {mode:04o}), so nothing runs"),
+            format!("chmod 600 {shown}"),
+        ));
+    }
     let verified = match verify::check(ui, places, &against) {
         Ok(Ok(verified)) => verified,
         Ok(Err(broken)) => {
