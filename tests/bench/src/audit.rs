@@ -248,7 +248,7 @@ fn ask(reader: &AuditReader, plain: &Connection) -> Vec<Row> {
             "recent, agent and denied",
             1.0,
             Box::new(|| {
-                recent(AuditFilter { agent: named("person"), outcome: Some(Outcome::Deny), ..any(50) })
+                recent(AuditFilter { agent: named("team-1:pack-1"), outcome: Some(Outcome::Deny), ..any(50) })
             }),
         ),
         (

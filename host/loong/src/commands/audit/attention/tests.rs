@@ -15,7 +15,7 @@ fn attention(event: Value) -> Attention {
     Attention::of(&record).unwrap()
 }
 
-fn decision(changes: Value) -> Value {
+fn decision(changes: &Value) -> Value {
     let mut event = json!({"kind": "decision", "run": RUN, "call": format!("{RUN}.2"), "parent": null,
         "token": "deadbeef", "caller": "acme:pack", "caller_digest": null, "operation": "core:git/git@0.1.0#push",
         "plugin": "core:git", "digest": DIGEST, "tier": "official", "risk": "write", "outcome": "deny",
@@ -69,7 +69,7 @@ fn cases() -> Vec<(Triage, Value, &'static str, &'static str)> {
         ),
         (
             ApprovalNeeded,
-            decision(json!({"outcome": "needs_approval", "code": "approval_required", "caller": "person"})),
+            decision(&json!({"outcome": "needs_approval", "code": "approval_required", "caller": "person"})),
             "a call was refused that a person could have approved: person → core:git/git@0.1.0#push [approval_required]",
             "loong policy explain 'core:git/git@0.1.0#push'",
         ),
@@ -83,7 +83,7 @@ fn cases() -> Vec<(Triage, Value, &'static str, &'static str)> {
         ),
         (
             AuthorizationDenied,
-            decision(json!({})),
+            decision(&json!({})),
             "policy denied a call: acme:pack → core:git/git@0.1.0#push [policy_denied]",
             "loong policy explain 'core:git/git@0.1.0#push' --caller acme:pack",
         ),
@@ -162,7 +162,7 @@ fn cases() -> Vec<(Triage, Value, &'static str, &'static str)> {
         ),
         (
             TokenRefused,
-            decision(json!({"code": "token_revoked"})),
+            decision(&json!({"code": "token_revoked"})),
             "a call showed a token that is expired, revoked or not its own: acme:pack → core:git/git@0.1.0#push [token_revoked]",
             "loong audit token-trail deadbeef",
         ),
@@ -216,7 +216,7 @@ fn the_command_that_comes_next_is_one_of_loongs() {
 /// What a hostile name makes of the command.
 #[track_caller]
 fn check(operation: &str, expected: &str) {
-    assert_eq!(attention(decision(json!({"operation": operation, "caller": "person"}))).next, expected);
+    assert_eq!(attention(decision(&json!({"operation": operation, "caller": "person"}))).next, expected);
 }
 
 #[test]
