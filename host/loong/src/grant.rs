@@ -170,6 +170,8 @@ mod tests {
             TrustRoot::local(&key.public(), "here", &publishers, Tier::VerifiedCommunity, UtcTime::MAX)
                 .unwrap();
         let settings: Settings = toml::from_str("[plugins.\"acme:tool\"]\nkey = \"acme's\"\n").unwrap();
+        let part = |name: &str| std::path::Path::new("/nowhere").join(name);
+        let places = Places { config: part("config"), data: part("data"), cache: part("cache") };
         let offered = |id: &str, signed: bool| {
             let manifest = format!(
                 r#"{{"id":"{id}","version":"0.1.0","kind":"tool","summary":"s","capabilities":{{}},"operations":[]}}"#
@@ -178,7 +180,7 @@ mod tests {
             let candidate = |bundle| Candidate::read(bytes.clone(), bundle, "x").unwrap();
             let bundle = signed.then(|| loong_trust::sign(&key, &candidate(None)).unwrap());
             let verified = loong_trust::verify(candidate(bundle), &root, 0).unwrap();
-            GrantArgs::default().offer(&settings, &verified).unwrap().config.get("key").cloned()
+            GrantArgs::default().offer(&settings, &places, &verified).unwrap().config.get("key").cloned()
         };
         assert_eq!(offered("acme:tool", true).as_deref(), Some("acme's"));
         assert_eq!(offered("acme:tool", false), None);

@@ -1,17 +1,17 @@
 //! Puts the parts together: places, settings, policy, trust, store, runtime, kernel.
 
+mod resume;
+
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use loong_kernel::{
-    Active, Approver, Call, Caller, Event, Executor, Kernel, Outcome, Parts, Run, RunEnd, RunId,
-};
+use loong_kernel::{Active, Approver, Call, Caller, Event, Executor, Kernel, Parts, Run, RunEnd, RunId};
 use loong_manifest::{Code, Digest, Tier, escape};
 use loong_policy::Token;
 use loong_runtime::artifact::Artifacts;
 use loong_runtime::{Arguments, Output, Plugin, Runtime};
-use loong_store::{RunRequest, Store, WaitingRun};
+use loong_store::Store;
 use loong_trust::{Candidate, TrustRoot, Verified};
 
 use crate::approve::Prompt;
@@ -20,7 +20,6 @@ use crate::changes;
 use crate::egress;
 use crate::error::CommandError;
 use crate::grant::LoadArgs;
-use crate::grant_file;
 use crate::locate::{self, PluginPath};
 use crate::places::Places;
 use crate::settings::Settings;
@@ -231,29 +230,6 @@ impl Host {
         Ok(session)
     }
 
-    /// Keeps the grants of the grant files that were named.
-    fn take_grants(&self) -> Result<(), CommandError> {
-        for path in &self.args.grant_files {
-            let signed = grant_file::read(path, &self.root)?;
-            for (name, grant) in signed.grants() {
-                let by = format!("grant file signed by {}", signed.signer.key_id.short());
-                let policy = self.kernel.policy().digest();
-                let (_, new) = self.wait(self.store.add_grant(&name, &grant, policy, &by))?;
-                if !new {
-                    continue;
-                }
-                self.note(Event::ApprovalDecided {
-                    run: None,
-                    approval: name,
-                    outcome: Outcome::Allow,
-                    scope: grant.scope(),
-                    by,
-                })?;
-            }
-        }
-        Ok(())
-    }
-
     /// Loads the policy extensions that the settings name. Without them nothing runs: they may deny.
     fn load_extensions(&self, session: &Session) -> Result<(), CommandError> {
         for name in &self.settings.extensions {
@@ -271,23 +247,6 @@ impl Host {
             })?;
         }
         Ok(())
-    }
-
-    /// Notes what a file or standard input held, so that the run can be given it again.
-    pub fn keep_input(&self, session: &Session, input: &[u8]) {
-        if input.len() as u64 > INPUT_KEPT_BYTES_MAX {
-            session
-                .run
-                .journal()
-                .cannot_repeat(|| format!("its input is larger than {INPUT_KEPT_BYTES_MAX} bytes"));
-            return;
-        }
-        *self.input.lock().unwrap_or_else(PoisonError::into_inner) = Some(input.to_vec());
-    }
-
-    /// What the run that goes on was given.
-    pub fn kept_input(&self) -> Option<Vec<u8>> {
-        self.args.resumed.as_ref()?.input.clone()
     }
 
     /// Reads and verifies a component file; a refusal is written down.
@@ -511,111 +470,6 @@ impl Host {
             let _ = tokio::time::timeout(SETTLE, settled).await;
             Ok(self.kernel.finish(&session.run, RunEnd { code }).await?)
         })
-    }
-
-    /// A run that goes on does so with the components that it began with: others would not find in its journal
-    /// what they had done.
-    fn same_components(&self) -> Result<(), CommandError> {
-        let Some(waiting) = &self.args.resumed else { return Ok(()) };
-        let catalog = self.kernel.catalog();
-        for (id, digest) in &waiting.request.components {
-            let now =
-                catalog.plugins().find(|plugin| plugin.id.to_string() == *id).map(|plugin| plugin.digest);
-            if now != Some(*digest) {
-                let now = now.map_or_else(|| "not there".to_owned(), |now| now.to_string());
-                return Err(CommandError::new(
-                    Code::ResumeUnsafe,
-                    format!("`{id}` is another component than when the run stopped"),
-                )
-                .detail(format!("then {digest}"))
-                .detail(format!("now  {now}"))
-                .hint("nothing was done; run it anew, or put the component back"));
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes over what other processes revoke while the run goes on. Ends only when that is not possible any more.
-    async fn hear_of_revocations(&self) -> CommandError {
-        let mut last = 0;
-        loop {
-            tokio::time::sleep(REVOCATIONS_PAUSE).await;
-            match self.store.revocations(last).await {
-                Ok(news) => {
-                    for (number, revocation, reason) in news {
-                        last = number;
-                        self.kernel.revoke_again(&revocation, &reason);
-                    }
-                }
-                Err(error) => return unwritten(error),
-            }
-        }
-    }
-
-    /// Keeps a run that stopped for an approval, so that it can go on, and says how. One that went on and is over is
-    /// forgotten.
-    async fn settle(
-        &self,
-        session: &Session,
-        result: &mut Result<(), CommandError>,
-    ) -> Result<(), CommandError> {
-        let run = &session.run;
-        let earlier = self.args.resumed.as_deref();
-        match result {
-            Err(error) if error.code == Code::ApprovalRequired && error.approval.is_some() => {
-                let approval = error.approval.clone().unwrap_or_default();
-                let (journal, unrepeatable) = run.journal().take();
-                let words = earlier.map(|run| run.request.words.clone()).or_else(changes::words);
-                let (Some(words), None) = (words, &unrepeatable) else {
-                    let why = unrepeatable.unwrap_or_else(|| "its command line is not UTF-8".to_owned());
-                    error.details.push(format!("the run cannot go on later: {why}"));
-                    error.hint = Some(format!(
-                        "look at it with `loong approvals show {approval}`; what is like it can be allowed in advance with \
-                         `loong approvals grant`, and then be run again"
-                    ));
-                    if earlier.is_some() {
-                        self.store.remove_run(run.id().as_str()).await.map_err(unwritten)?;
-                    }
-                    return Ok(());
-                };
-                let folder = std::env::current_dir().unwrap_or_default();
-                let components = self
-                    .kernel
-                    .catalog()
-                    .plugins()
-                    .map(|plugin| (plugin.id.to_string(), plugin.digest))
-                    .collect();
-                let now_ms = now_ms();
-                let kept = self.input.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let waiting = WaitingRun {
-                    id: run.id().to_string(),
-                    created_ms: now_ms,
-                    expires_ms: now_ms.saturating_add(self.settings.approvals.life_ms()),
-                    calls: run.calls(),
-                    approval: error.approval.clone(),
-                    request: RunRequest { words, folder: folder.to_string_lossy().into_owned(), components },
-                    input: kept.or_else(|| self.kept_input()),
-                    journal,
-                    resumed: false,
-                };
-                self.store.save_run(waiting).await.map_err(unwritten)?;
-                let name = run.id().as_str();
-                error.hint = Some(format!(
-                    "look at it with `loong approvals show {approval}`, allow it with `loong approvals approve {approval}`, \
-                     then let the run go on with `loong run --resume {}`",
-                    name.get(..12).unwrap_or(name)
-                ));
-            }
-            // Nothing was begun again, so it can be tried once more.
-            Err(_) if earlier.is_some_and(|earlier| run.calls() == earlier.calls) => {
-                if let Some(earlier) = earlier {
-                    self.store.save_run(earlier.clone()).await.map_err(unwritten)?;
-                }
-            }
-            _ if earlier.is_some() => self.store.remove_run(run.id().as_str()).await.map_err(unwritten)?,
-            _ => {}
-        }
-        Ok(())
     }
 
     /// Ends a run and closes the store. The result is the command's, unless the end cannot be written down.

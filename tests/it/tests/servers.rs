@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -130,9 +130,17 @@ impl Server {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// What was said on the connections that have ended.
+    /// What was said on the connections that have ended. A client can have its answer before this side is done, so
+    /// those that were begun are waited for, some seconds at most.
     pub(crate) fn heard(&self) -> Vec<String> {
-        self.heard.lock().unwrap().clone()
+        let late = Instant::now() + Duration::from_secs(5);
+        loop {
+            let heard = self.heard.lock().unwrap().clone();
+            if heard.len() >= self.connections.load(Ordering::SeqCst) || Instant::now() > late {
+                return heard;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 }
 

@@ -29,7 +29,7 @@ Examples:
   loong run pack.wasm --input notes.md --json
   loong run command.wasm --allow-dir data=./data:rw -- --help
   loong run pack.wasm --dry-run
-  loong run --resume 3f9a2c41            go on with what `loong sessions list` shows, once it is approved
+  loong run --resume 3f9a2c41            go on once it is approved; `loong sessions list`
 
 A pack exports `loong:pack/pack`, a command `wasi:cli/run`. The components it imports are looked for beside
 it, in the folders of `--plugins`, and among the installed ones.")]

@@ -35,16 +35,15 @@ Examples:
 
 Runs in other processes hear of it within a second. A key that is revoked here is refused by runs from now
 on; take it out of the trust root too, so that it signs for nobody any more.")]
-#[group(required = true, multiple = false, id = "what")]
 pub struct RevokeArgs {
     /// Every token issued so far
-    #[arg(long, group = "what")]
+    #[arg(long, required_unless_present_any = ["token", "key"], conflicts_with_all = ["token", "key"])]
     all: bool,
     /// One token, and those that were made of it
-    #[arg(long, value_name = "TOKEN", group = "what")]
+    #[arg(long, value_name = "TOKEN", conflicts_with = "key")]
     token: Option<String>,
     /// Every token of a component that this key signed
-    #[arg(long, value_name = "KEY", group = "what")]
+    #[arg(long, value_name = "KEY")]
     key: Option<String>,
     /// Why, for the record
     #[arg(long, value_name = "TEXT", default_value = "asked for")]

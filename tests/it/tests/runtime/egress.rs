@@ -11,6 +11,7 @@ use crate::servers::{Server, echo, request, respond};
 const CLIENT: &str = "core:net-client";
 
 /// The guest that asks other machines, with these destinations.
+#[expect(clippy::needless_pass_by_value, reason = "they are written where they are given")]
 pub(crate) fn client(http: Value, tcp: Value) -> Guest {
     guest("net_client")
         .official()
