@@ -246,7 +246,7 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
     }
 
     /// Takes over what was revoked and recorded by another process, or by an earlier one.
-    pub fn revoke_again(&self, revocation: &Revocation, _reason: &str) {
+    pub fn revoke_again(&self, revocation: &Revocation) {
         self.revoked.revoke(revocation);
     }
 

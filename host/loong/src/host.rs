@@ -203,8 +203,8 @@ impl Host {
         let (run, token) = self
             .wait(async {
                 changes::note(self.kernel(), &self.store, &self.places).await?;
-                for (_, revocation, reason) in self.store.revocations(0).await.map_err(unwritten)? {
-                    self.kernel.revoke_again(&revocation, &reason);
+                for (_, revocation, _) in self.store.revocations(0).await.map_err(unwritten)? {
+                    self.kernel.revoke_again(&revocation);
                 }
                 match &self.args.resumed {
                     Some(waiting) => {

@@ -140,13 +140,12 @@ pub struct RevokeArgs {
 }
 
 /// Runs the command.
-pub fn run(ui: &mut Ui, places: &Places, command: ApprovalsCommand) -> Result<(), CommandError> {
-    if let ApprovalsCommand::Grant(GrantArgs { sign: Some(path), .. }) = &command {
-        let ApprovalsCommand::Grant(args) = &command else { return Ok(()) };
+pub fn run(ui: &mut Ui, places: &Places, command: &ApprovalsCommand) -> Result<(), CommandError> {
+    if let ApprovalsCommand::Grant(args @ GrantArgs { sign: Some(path), .. }) = command {
         return sign(ui, places, args, path);
     }
     let store = host::store(places)?;
-    let done = match &command {
+    let done = match command {
         ApprovalsCommand::List(args) => list(ui, &store, args),
         ApprovalsCommand::Show(args) => show(ui, &store, &args.approval),
         ApprovalsCommand::Approve(args) => approve(ui, &store, args),

@@ -49,7 +49,7 @@ pub fn run(command: Command, ui: &mut Ui, places: &Places) -> Result<(), Command
         Command::Registry(command) => registry::run(ui, places, command),
         Command::Secrets(command) => secrets::run(ui, places, command),
         Command::Policy(command) => policy::run(ui, places, command),
-        Command::Approvals(command) => approvals::run(ui, places, command),
+        Command::Approvals(command) => approvals::run(ui, places, &command),
         Command::Sessions(command) => sessions::run(ui, places, command),
         Command::Audit(command) => audit::run(ui, places, command),
         Command::Doctor(args) => doctor::run(ui, places, &args),

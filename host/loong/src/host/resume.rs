@@ -80,9 +80,9 @@ impl Host {
             tokio::time::sleep(REVOCATIONS_PAUSE).await;
             match self.store.revocations(last).await {
                 Ok(news) => {
-                    for (number, revocation, reason) in news {
+                    for (number, revocation, _) in news {
                         last = number;
-                        self.kernel.revoke_again(&revocation, &reason);
+                        self.kernel.revoke_again(&revocation);
                     }
                 }
                 Err(error) => return unwritten(error),

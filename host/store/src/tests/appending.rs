@@ -176,7 +176,7 @@ fn is_unavailable(result: Result<(), LedgerError>) -> bool {
 #[test]
 fn a_full_disk_fails_every_append_until_the_log_is_opened_again() {
     let (_folder, path) = place();
-    let options = StoreOptions { audit_bytes_max: Some(128 * 1024), ..StoreOptions::default() };
+    let options = StoreOptions { audit_bytes_max: Some(192 * 1024), ..StoreOptions::default() };
     let store = Store::open(&path, &options, clock()).unwrap();
     let written = wait(async {
         let mut written = 0;

@@ -214,7 +214,7 @@ fn a_waiting_run_is_taken_by_one_and_gone_when_it_is_over() {
         resumed: false,
     };
     wait(store.save_run(run.clone())).unwrap();
-    assert_eq!(wait(store.waiting_runs()).unwrap(), [run.clone()]);
+    assert_eq!(wait(store.waiting_runs()).unwrap(), std::slice::from_ref(&run));
     assert_eq!(wait(store.take_run("0123456789")).unwrap(), run);
     assert!(wait(store.take_run("0123456789")).unwrap().resumed, "the second one sees that it is taken");
     assert!(wait(store.take_run("ffff")).is_err());

@@ -79,7 +79,10 @@ fn a_database_of_the_format_before_is_brought_up_to_date() {
     fill(&path, 3);
     let plugin = plugin("core:sink-file");
     let connection = rusqlite::Connection::open(&path).unwrap();
-    connection.execute_batch("DROP TABLE sink; PRAGMA user_version = 3;").unwrap();
+    // Everything that came with this format and later ones.
+    let later = ["sink", "approval", "approval_grant", "run", "revocation"]
+        .map(|table| format!("DROP TABLE {table};"));
+    connection.execute_batch(&format!("{} PRAGMA user_version = 3;", later.concat())).unwrap();
     drop(connection);
     let store = open(&path);
     wait(store.move_sink(SinkCursor { next: 3, ..SinkCursor::new(plugin.clone()) })).unwrap().unwrap();
