@@ -3,6 +3,7 @@
 mod resume;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -88,6 +89,8 @@ pub struct Host {
     places: Places,
     /// What the run was given on standard input, if it can be given it again.
     input: Mutex<Option<Vec<u8>>>,
+    /// The last revocation that was taken over from the store.
+    revocations_seen: AtomicI64,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -159,6 +162,7 @@ impl Host {
             }),
             places: places.clone(),
             input: Mutex::default(),
+            revocations_seen: AtomicI64::default(),
             store,
             watch,
             root,
@@ -203,9 +207,7 @@ impl Host {
         let (run, token) = self
             .wait(async {
                 changes::note(self.kernel(), &self.store, &self.places).await?;
-                for (_, revocation, _) in self.store.revocations(0).await.map_err(unwritten)? {
-                    self.kernel.revoke_again(&revocation);
-                }
+                self.take_revocations().await?;
                 match &self.args.resumed {
                     Some(waiting) => {
                         // Only one process gets it.

@@ -1,6 +1,7 @@
 //! Runs that stop for an approval and go on, and what reaches a run from outside while it goes on.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use loong_kernel::{Event, Outcome};
 use loong_manifest::Code;
@@ -73,19 +74,27 @@ impl Host {
         Ok(())
     }
 
+    /// Takes over what was revoked since this was last asked. What it takes over again would revoke what is new.
+    pub(super) async fn take_revocations(&self) -> Result<(), CommandError> {
+        loop {
+            let seen = self.revocations_seen.load(Ordering::Acquire);
+            let news = self.store.revocations(seen).await.map_err(unwritten)?;
+            if news.is_empty() {
+                return Ok(());
+            }
+            for (number, revocation, _) in news {
+                self.kernel.revoke_again(&revocation);
+                self.revocations_seen.store(number, Ordering::Release);
+            }
+        }
+    }
+
     /// Takes over what other processes revoke while the run goes on. Ends only when that is not possible any more.
     pub(super) async fn hear_of_revocations(&self) -> CommandError {
-        let mut last = 0;
         loop {
             tokio::time::sleep(REVOCATIONS_PAUSE).await;
-            match self.store.revocations(last).await {
-                Ok(news) => {
-                    for (number, revocation, _) in news {
-                        last = number;
-                        self.kernel.revoke_again(&revocation);
-                    }
-                }
-                Err(error) => return unwritten(error),
+            if let Err(error) = self.take_revocations().await {
+                return error;
             }
         }
     }

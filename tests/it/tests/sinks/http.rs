@@ -1,8 +1,10 @@
 //! `core:sink-http`, and what the host does when a receiver fails.
 
+use std::fs;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use loong_it::sandbox::Sandbox;
 use serde_json::Value;
@@ -224,4 +226,53 @@ fn lines_are_one_record_each() {
         );
     }
     assert_eq!(body.lines().count() as u64, next(&sandbox));
+}
+
+#[test]
+fn a_run_hears_of_what_another_process_revokes() {
+    let place = Sandbox::new();
+    let (revoke, done) = (place.work().join("revoke"), place.work().join("done"));
+    let (asks, answers) = (revoke.clone(), done.clone());
+    // Revoked between two deliveries of one run. The answer waits until the run must have heard of it.
+    let server = scripted(move |number, stream, _| {
+        if number == 0 {
+            fs::write(&asks, "").unwrap();
+            while !answers.exists() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        respond(stream, "200 OK", "", "");
+    });
+    let sandbox = with_records(&server, "closed", "");
+    let settings = fs::read_to_string(sandbox.loong_home().join("config/loong.toml")).unwrap();
+    configure(&sandbox, &settings.replace("fail =", "batch_records = 5\nfail ="));
+    let process = start(&sandbox, &["audit", "deliver"]);
+    while !revoke.exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let revoked = sandbox.loong(["sessions", "revoke", "--all", "--yes"]);
+    assert_eq!(revoked.exit, 0, "{}", revoked.stderr);
+    fs::write(&done, "").unwrap();
+    let output = process.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(70), "{said}");
+    assert!(said.contains("[token_revoked]"), "{said}");
+    assert_eq!(
+        (server.connections(), next(&sandbox)),
+        (1, 5),
+        "what was under way was done, and nothing after"
+    );
+
+    // What comes later is of another generation, however long it runs and however often it asks.
+    let slow = scripted(|_, stream, _| {
+        std::thread::sleep(Duration::from_millis(700));
+        respond(stream, "200 OK", "", "");
+    });
+    point_to(&sandbox, &slow, "closed", "");
+    let settings = fs::read_to_string(sandbox.loong_home().join("config/loong.toml")).unwrap();
+    configure(&sandbox, &settings.replace("fail =", "batch_records = 9\nfail ="));
+    let ended = sandbox.loong(["audit", "deliver"]);
+    assert_eq!(ended.exit, 0, "{}", ended.stderr);
+    assert!(slow.connections() > 1, "it was not asked again");
 }
