@@ -132,7 +132,10 @@ fn write(body: OutgoingBody, bytes: &[u8]) -> Result<(), ()> {
     // The stream belongs to the body and goes first.
     drop(stream);
     written.map_err(|_| ())?;
-    OutgoingBody::finish(body, None).map_err(|_| ())
+    // Everything was taken. Whether all of it arrived is for the collector to say: to send it again because the
+    // connection ended behind its answer would deliver it twice.
+    let _ = OutgoingBody::finish(body, None);
+    Ok(())
 }
 
 fn write_all(stream: &OutputStream, mut bytes: &[u8]) -> Result<(), StreamError> {
@@ -146,7 +149,8 @@ fn write_all(stream: &OutputStream, mut bytes: &[u8]) -> Result<(), StreamError>
         stream.write(now)?;
         bytes = later;
     }
-    stream.blocking_flush()
+    let _ = stream.blocking_flush();
+    Ok(())
 }
 
 /// The answer, if it is whole: one that was cut off may be that of something in between.
