@@ -1,7 +1,7 @@
 //! The hash chain over the audit log: each record carries the SHA-256 of its own canonical encoding,
 //! which includes the hash of its predecessor.
 
-use loong_manifest::Digest;
+use loong_manifest::{Digest, canonical};
 use serde_json::Value;
 
 /// Begins every encoding, so that a hash over a record is never a hash over anything else.
@@ -14,7 +14,7 @@ pub const GENESIS: Digest = Digest::from_bytes([0; 32]);
 /// hash, and the event as JSON.
 pub fn hash(index: u64, time_ms: u64, previous: &Digest, event: &Value) -> Digest {
     let mut bytes = Vec::with_capacity(512);
-    put(&mut bytes, DOMAIN);
+    canonical::part(&mut bytes, DOMAIN);
     bytes.extend_from_slice(&index.to_be_bytes());
     bytes.extend_from_slice(&time_ms.to_be_bytes());
     bytes.extend_from_slice(previous.as_bytes());
@@ -32,11 +32,11 @@ pub fn encode(bytes: &mut Vec<u8>, value: &Value) {
         Value::Bool(true) => bytes.push(b't'),
         Value::Number(number) => {
             bytes.push(b'n');
-            put(bytes, number.to_string().as_bytes());
+            canonical::part(bytes, number.to_string().as_bytes());
         }
         Value::String(text) => {
             bytes.push(b's');
-            put(bytes, text.as_bytes());
+            canonical::part(bytes, text.as_bytes());
         }
         Value::Array(items) => {
             bytes.push(b'a');
@@ -51,25 +51,18 @@ pub fn encode(bytes: &mut Vec<u8>, value: &Value) {
             let mut members: Vec<_> = members.iter().collect();
             members.sort_unstable_by_key(|(key, _)| key.as_bytes());
             for (key, member) in members {
-                put(bytes, key.as_bytes());
+                canonical::part(bytes, key.as_bytes());
                 encode(bytes, member);
             }
         }
     }
 }
 
-/// One digest for a list of parts. Length-prefixed, so that no two lists read the same.
+/// One digest for a list of parts.
 pub fn fingerprint(parts: &[&[u8]]) -> Digest {
     let mut bytes = Vec::with_capacity(256);
-    for part in parts {
-        put(&mut bytes, part);
-    }
+    parts.iter().for_each(|part| canonical::part(&mut bytes, part));
     Digest::of(&bytes)
-}
-
-fn put(bytes: &mut Vec<u8>, text: &[u8]) {
-    bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
-    bytes.extend_from_slice(text);
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! the manifest, and the one list of public error codes. Nothing here reads a file, a clock or the
 //! environment.
 
+pub mod canonical;
 mod capability;
 mod code;
 mod digest;

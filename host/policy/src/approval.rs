@@ -1,6 +1,6 @@
 //! Approvals: what exactly a person is asked, what an approval is bound to, and what a wider grant covers.
 
-use loong_manifest::{Digest, OperationName, OperationPattern, PluginId, Risk, Tier};
+use loong_manifest::{Digest, OperationName, OperationPattern, PluginId, Risk, Tier, canonical};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -51,13 +51,9 @@ pub fn binding(subject: &Digest, nonce: &[u8; 16]) -> Digest {
     fingerprint(b"loong.approval.binding/1", &[subject.as_bytes(), nonce])
 }
 
-/// Length-prefixed, so that no two lists of parts read the same.
 fn fingerprint(domain: &[u8], parts: &[&[u8]]) -> Digest {
     let mut bytes = domain.to_vec();
-    for part in parts {
-        bytes.extend((part.len() as u64).to_be_bytes());
-        bytes.extend(*part);
-    }
+    parts.iter().for_each(|part| canonical::part(&mut bytes, part));
     Digest::of(&bytes)
 }
 

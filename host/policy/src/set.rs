@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use loong_manifest::Digest;
+use loong_manifest::{Digest, canonical};
 
 use crate::ask::Asker;
 use crate::place::{Place, Places};
@@ -180,15 +180,14 @@ impl PolicySet {
     }
 }
 
-/// Length-prefixed, so that no two sets of files read the same. Cedar gives the order of files no meaning.
+/// Cedar gives the order of files no meaning.
 fn digest(sources: &[Source], tiers_toml: &str) -> Digest {
     let mut sources: Vec<&Source> = sources.iter().collect();
     sources.sort_by(|a, b| a.name.cmp(&b.name));
     let files = sources.iter().flat_map(|source| [source.name.as_str(), source.text.as_str()]);
     let mut bytes = b"loong.policies/1".to_vec();
     for text in [SCHEMA, tiers_toml].into_iter().chain(files) {
-        bytes.extend((text.len() as u64).to_be_bytes());
-        bytes.extend(text.as_bytes());
+        canonical::part(&mut bytes, text.as_bytes());
     }
     Digest::of(&bytes)
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use loong_manifest::{Code, Digest, OperationName, OperationPattern, PluginId};
+use loong_manifest::{Code, Digest, OperationName, OperationPattern, PluginId, canonical};
 
 use crate::Principal;
 
@@ -191,10 +191,7 @@ impl Token {
     /// A name for records: equal tokens have the same, different tokens different ones.
     pub fn id(&self) -> String {
         let mut bytes = b"loong.token/1".to_vec();
-        let mut add = |part: &[u8]| {
-            bytes.extend((part.len() as u64).to_be_bytes());
-            bytes.extend(part);
-        };
+        let mut add = |part: &[u8]| canonical::part(&mut bytes, part);
         add(self.run.as_bytes());
         match &self.holder {
             Principal::Person => add(b"person"),
