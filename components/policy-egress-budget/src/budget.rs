@@ -67,7 +67,10 @@ impl Budgets {
         if let Some(maximum) = requests_max
             && wanted.requests_so_far >= maximum
         {
-            return Some(format!("this run may make {maximum} requests to this host and has made them"));
+            let made = wanted.requests_so_far;
+            return Some(format!(
+                "this run has made {made} of the {maximum} requests that it may make to this host"
+            ));
         }
         let maximum = bytes_max?;
         let coming = wanted.bytes.unwrap_or(0);
@@ -77,9 +80,8 @@ impl Budgets {
             return None;
         }
         let used = wanted.bytes_so_far;
-        Some(format!(
-            "this run may exchange {maximum} bytes with this host, has exchanged {used} and would send {coming}"
-        ))
+        let more = wanted.bytes.map_or_else(String::new, |more| format!(" and would send {more} more"));
+        Some(format!("this run may exchange {maximum} bytes with this host: it has exchanged {used}{more}"))
     }
 
     /// The budget for a host: its own, else that of the longest name it is below, else the usual one.

@@ -1,5 +1,6 @@
 //! The audit log on its way to sinks: real receivers, and what goes wrong between here and there.
 
+mod budget;
 mod file;
 mod http;
 mod syslog;
