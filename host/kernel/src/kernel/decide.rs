@@ -199,16 +199,16 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
                 policies: judged.policies.clone(),
             });
         }
+        let asks = reviews.iter().find(|review| review.outcome == Outcome::NeedsApproval);
+        let why = asks.map(|review| format!("`{}` asks for it: {}", review.plugin, review.reason));
         let mut reasons = raised;
         reasons.extend(reviews.iter().map(|review| format!("`{}`: {}", review.plugin, review.reason)));
         judged.reviews = reviews.into_iter().map(|review| review.said).collect();
         if outcome == Outcome::NeedsApproval {
-            let why = if allowed == Outcome::NeedsApproval {
-                decision.reason
-            } else {
-                "a policy extension asks for the approval of a person".to_owned()
-            };
-            reasons.insert(0, why.clone());
+            if allowed == Outcome::NeedsApproval {
+                reasons.insert(0, decision.reason.clone());
+            }
+            let why = why.filter(|_| allowed == Outcome::Allow).unwrap_or(decision.reason);
             self.ask(call, id, callee, operation, risk, reasons, why, measure, &mut judged).await?;
         }
         Ok(judged)

@@ -14,7 +14,7 @@ use loong_manifest::{Access, Code, PluginId, Tier};
 use loong_policy::{Offer, OfferedFolder, PolicySet, Preset, Token};
 use loong_runtime::artifact::Artifacts;
 use loong_runtime::{
-    Arguments, Channel, EgressSettings, Output, Runtime, Secret, SecretError, Secrets, Stdin, Watch,
+    Arguments, Channel, EgressSettings, Output, Plugin, Runtime, Secret, SecretError, Secrets, Stdin, Watch,
 };
 use loong_store::{AuditFilter, AuditReader, Store, StoreOptions};
 use loong_trust::{Candidate, RootKey, SigningKey, TrustRoot, UtcTime};
@@ -344,6 +344,21 @@ impl World {
 
     /// Loads a guest, or says why not.
     pub(crate) fn try_load(&self, guest: Guest) -> Result<(), Refused> {
+        let plugin = self.prepare(guest)?;
+        self.tokio
+            .block_on(self.kernel.activate(plugin, Some(&self.run)))
+            .map_err(|fault| Refused(fault.code(), fault.to_string()))
+    }
+
+    /// Makes a guest a policy extension.
+    #[track_caller]
+    pub(crate) fn extend(&self, guest: Guest) {
+        let plugin = self.prepare(guest).unwrap();
+        self.tokio.block_on(self.kernel.activate_extension(plugin, Some(&self.run))).unwrap();
+    }
+
+    /// Everything before a guest is active.
+    fn prepare(&self, guest: Guest) -> Result<Active<Plugin>, Refused> {
         let bytes = guest.packed();
         let read = |bundle| {
             Candidate::read(bytes.clone(), bundle, &guest.name)
@@ -368,9 +383,7 @@ impl World {
             .tokio
             .block_on(self.kernel.executor().load(&admitted))
             .map_err(|error| Refused(error.code(), error.to_string()))?;
-        self.tokio
-            .block_on(self.kernel.activate(Active::new(&admitted, plugin), Some(&self.run)))
-            .map_err(|fault| Refused(fault.code(), fault.to_string()))
+        Ok(Active::new(&admitted, plugin))
     }
 
     /// One call by the person, not yet begun.

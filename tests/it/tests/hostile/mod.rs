@@ -14,6 +14,7 @@ mod calls;
 mod compile;
 mod cpu;
 mod egress;
+mod extensions;
 mod host_calls;
 mod membranes;
 mod memory;
