@@ -1,5 +1,6 @@
 //! Whoever can write the database cannot change what it says happened without being found out.
 
+mod answers;
 mod bad;
 mod durable;
 mod forged;
