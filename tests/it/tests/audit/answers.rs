@@ -45,9 +45,22 @@ fn eventful() -> Sandbox {
     let text = "--with $PLUGINS/tool-text.wasm";
     for (line, exit) in [
         ("loong plugins sign searches.wasm", 0),
-        (&format!("loong tools call searches.wasm tools-search '{{\"query\": \"text\", \"limit\": 5}}' {text}"), 0),
-        (&format!("loong tools call searches.wasm tools-search '{{\"query\": \"text\", \"limit\": 5}}' {text}"), 0),
-        ("loong tools call searches.wasm tools-search '{\"query\": \"nothing of the sort\", \"limit\": 5}'", 0),
+        (
+            &format!(
+                "loong tools call searches.wasm tools-search '{{\"query\": \"text\", \"limit\": 5}}' {text}"
+            ),
+            0,
+        ),
+        (
+            &format!(
+                "loong tools call searches.wasm tools-search '{{\"query\": \"text\", \"limit\": 5}}' {text}"
+            ),
+            0,
+        ),
+        (
+            "loong tools call searches.wasm tools-search '{\"query\": \"nothing of the sort\", \"limit\": 5}'",
+            0,
+        ),
         ("loong tools call $GUESTS/stranger.wasm add '{\"left\": 1, \"right\": 2}'", 0),
         ("loong tools call $GUESTS/stranger.wasm stop", 4),
         ("loong tools call evil.wasm add", 1),
