@@ -6,6 +6,8 @@ use std::sync::Arc;
 use loong_manifest::{Digest, InterfaceName, Limits, OperationName, PluginId, Risk, Tier};
 use loong_policy::{Admitted, Grants, Principal};
 
+use crate::standing::Traffic;
+
 /// A loaded plugin, with everything the kernel decides from.
 pub struct Active<P> {
     /// Its id.
@@ -28,6 +30,8 @@ pub struct Active<P> {
     pub limits: Limits,
     /// What it offers.
     pub operations: Vec<Offered>,
+    /// Its calls that are under way.
+    pub traffic: Traffic,
     /// What the executor made of it.
     pub plugin: P,
 }
@@ -100,6 +104,7 @@ impl<P> Active<P> {
                     is_tool: operation.is_tool,
                 })
                 .collect(),
+            traffic: Traffic::default(),
             plugin,
         }
     }

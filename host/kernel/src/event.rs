@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 
 mod asked;
 mod facets;
+mod phases;
 
 pub use asked::{Asked, Review};
 pub use facets::{Facets, Severity, Triage};
+pub use phases::{ApprovalEnd, PluginPhase, SinkPhase};
 
 /// One entry of the audit log, before it has its place in the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -116,6 +118,19 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A plugin stands otherwise than before: it failed too often, recovered, or was looked at.
+    PluginState {
+        /// The run in which it showed, if in one.
+        run: Option<String>,
+        /// The plugin.
+        plugin: PluginId,
+        /// Digest of the component.
+        digest: Digest,
+        /// How it stands now.
+        state: PluginPhase,
+        /// Why.
+        reason: Option<String>,
+    },
     /// A component was scanned before it was loaded.
     ScanEvaluated {
         /// The run it was scanned for, if for one.
@@ -166,9 +181,9 @@ pub enum Event {
         #[serde(default)]
         generation: u64,
     },
-    /// Tokens were revoked. Exactly one of `token`, `generation` and `key` says which.
+    /// Tokens were revoked. Exactly one of `run`, `token`, `generation` and `key` says which.
     TokenRevoked {
-        /// The run the token belongs to, if it is one token.
+        /// Every token of this run, which was cancelled.
         run: Option<String>,
         /// The token.
         token: Option<String>,
@@ -423,30 +438,6 @@ pub enum Event {
     },
 }
 
-/// Why an approval ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ApprovalEnd {
-    /// Its time was up.
-    Expired,
-    /// The component or the policies changed.
-    Stale,
-    /// A person took it back.
-    Revoked,
-}
-
-/// What the delivery to an audit sink does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SinkPhase {
-    /// It delivers.
-    Delivering,
-    /// The last delivery failed and is tried again later.
-    Retrying,
-    /// It has nothing more to deliver, or was told to stop.
-    Stopped,
-}
-
 /// What was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -488,7 +479,7 @@ pub struct EventKind(pub &'static str);
 
 impl EventKind {
     /// Every kind, in the order of [`Event`].
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self("run_started"),
         Self("run_resumed"),
         Self("run_finished"),
@@ -497,6 +488,7 @@ impl EventKind {
         Self("plugin_loaded"),
         Self("plugin_swapped"),
         Self("plugin_unloaded"),
+        Self("plugin_state"),
         Self("scan_evaluated"),
         Self("plugin_refused"),
         Self("token_issued"),
@@ -531,6 +523,7 @@ impl Event {
             Self::PluginLoaded { .. } => "plugin_loaded",
             Self::PluginSwapped { .. } => "plugin_swapped",
             Self::PluginUnloaded { .. } => "plugin_unloaded",
+            Self::PluginState { .. } => "plugin_state",
             Self::ScanEvaluated { .. } => "scan_evaluated",
             Self::PluginRefused { .. } => "plugin_refused",
             Self::TokenIssued { .. } => "token_issued",
@@ -573,6 +566,7 @@ impl Event {
             | Self::PluginLoaded { run, .. }
             | Self::PluginSwapped { run, .. }
             | Self::PluginUnloaded { run, .. }
+            | Self::PluginState { run, .. }
             | Self::ScanEvaluated { run, .. }
             | Self::PluginRefused { run, .. }
             | Self::TokenRevoked { run, .. }

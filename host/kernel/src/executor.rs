@@ -24,6 +24,14 @@ pub trait Executor: Send + Sync + Sized + 'static {
     /// Runs one call in a fresh instance, under the limits of the job.
     fn execute(&self, job: Job<Self>) -> impl Future<Output = Finished<Self::Output>> + Send;
 
+    /// Makes an instance of a plugin that nothing is asked of, under its limits, and drops it.
+    fn instantiate(
+        &self,
+        plugin: Arc<Active<Self::Plugin>>,
+        deadline: Instant,
+        nested: Nested<Self>,
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+
     /// Measures arguments in the form in which the caller has them.
     fn measure(&self, arguments: &Self::Arguments) -> Measure;
 

@@ -2,8 +2,10 @@
 
 mod decide;
 mod membrane;
+mod plugins;
 mod review;
 mod road;
+mod supervise;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,19 +17,22 @@ use loong_policy::{CallFacts, PolicySet, Principal, Token};
 pub use self::decide::APPROVALS_MAX;
 use self::decide::Decided;
 use self::review::Extension;
+use self::supervise::Supervised;
 use crate::executor::NestedToken;
 use crate::journal::{self, Entry, Journal};
 use crate::revoked::{Revocation, Revoked};
 use crate::task::{Ended, InReply, Runnable, Task};
 use crate::{
-    Active, Approvals, Approver, Caller, Catalog, Durability, Event, Executor, Fault, Job, Ledger,
-    LedgerError, Measure, Nested, Offered, ResolveError, Run, RunEnd, RunId, Usage,
+    Active, Approvals, Approver, Caller, Catalog, Durability, Event, Executor, Fault, Finished, Job, Ledger,
+    LedgerError, Measure, Nested, Offered, ResolveError, Run, RunEnd, RunId, Standings, Usage,
 };
 
 /// How long a person's token lasts. A run that takes longer starts again.
 const TOKEN_LIFE_MS: u64 = 24 * 60 * 60 * 1000;
 /// How long a request for an approval waits, unless the owner says otherwise.
 const APPROVAL_LIFE_MS: u64 = 24 * 60 * 60 * 1000;
+/// How long calls of a version that was replaced may go on, unless the owner says otherwise.
+const DRAIN_MS: u64 = 30_000;
 /// Longest arguments that are recorded as they are, in bytes of JSON. Of longer ones only the digest is.
 const RECORDED_BYTES_MAX: usize = 64 << 10;
 
@@ -88,6 +93,10 @@ pub struct Parts<L, E> {
     pub approval_life_ms: u64,
     /// Of which calls the arguments are recorded.
     pub record_arguments: RecordArguments,
+    /// Whoever keeps how plugins stand. Without it, a plugin that fails is called again all the same.
+    pub standings: Option<Arc<dyn Standings>>,
+    /// How long calls of a version that was replaced may go on, in milliseconds.
+    pub drain_ms: u64,
 }
 
 impl<L, E> Parts<L, E> {
@@ -102,6 +111,8 @@ impl<L, E> Parts<L, E> {
             approver: None,
             approval_life_ms: APPROVAL_LIFE_MS,
             record_arguments: RecordArguments::Never,
+            standings: None,
+            drain_ms: DRAIN_MS,
         }
     }
 }
@@ -112,6 +123,7 @@ pub struct Kernel<L, E: Executor> {
     catalog: ArcSwap<Catalog<E::Plugin>>,
     extensions: ArcSwap<Vec<Arc<Extension<E::Plugin>>>>,
     revoked: Revoked,
+    supervised: Supervised<E::Plugin>,
 }
 
 /// A plugin, and the operation of it that a name leads to.
@@ -135,6 +147,7 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
             catalog: ArcSwap::from_pointee(Catalog::default()),
             extensions: ArcSwap::from_pointee(Vec::new()),
             revoked: Revoked::default(),
+            supervised: Supervised::default(),
         })
     }
 
@@ -158,91 +171,9 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
         self.catalog.load_full()
     }
 
-    /// Makes a plugin active, in place of an older version of itself. The load is written down first. The id of
-    /// a plugin whose tier is lower is only its own claim, so it never takes the place of a better known one.
-    pub async fn activate(&self, plugin: Active<E::Plugin>, run: Option<&Run>) -> Result<(), Fault> {
-        let before = self.catalog.load().plugin(&plugin.id).map(|active| (active.tier, active.digest));
-        if let Some((tier, _)) = before
-            && tier > plugin.tier
-        {
-            return Err(Fault::Denied {
-                code: Code::TierTooLow,
-                reason: format!("`{}` is active at tier {tier}; this one is {}", plugin.id, plugin.tier),
-                policies: Vec::new(),
-            });
-        }
-        let run = run.map(|run| run.id().to_string());
-        let event = match before {
-            Some((_, before)) if before != plugin.digest => Event::PluginSwapped {
-                run,
-                plugin: plugin.id.clone(),
-                version: plugin.version.clone(),
-                before,
-                digest: plugin.digest,
-                tier: plugin.tier,
-            },
-            _ => loaded(run, &plugin),
-        };
-        self.append(event, Durability::Written).await?;
-        let plugin = Arc::new(plugin);
-        self.catalog.rcu(|catalog| catalog.with(Arc::clone(&plugin)));
-        Ok(())
-    }
-
-    /// Makes a plugin a policy extension: from now on it reviews what policy allows. Nothing can call it, and
-    /// it is in no catalog.
-    pub async fn activate_extension(
-        &self,
-        plugin: Active<E::Plugin>,
-        run: Option<&Run>,
-    ) -> Result<(), Fault> {
-        let extension = Extension::of(plugin)?;
-        self.append(loaded(run.map(|run| run.id().to_string()), extension.plugin()), Durability::Written)
-            .await?;
-        let extension = Arc::new(extension);
-        self.extensions.rcu(|extensions| {
-            let mut extensions: Vec<_> = extensions.iter().cloned().collect();
-            extensions.retain(|other| other.plugin().id != extension.plugin().id);
-            extensions.push(Arc::clone(&extension));
-            extensions.sort_by(|left, right| left.plugin().id.cmp(&right.plugin().id));
-            extensions
-        });
-        Ok(())
-    }
-
     /// Writes down what happened to a component before it became a plugin.
     pub async fn note(&self, event: Event) -> Result<(), Fault> {
         self.append(event, Durability::Written).await
-    }
-
-    /// Revokes tokens. Calls under way end; none of them can make another. Plugins that a revoked key signed are
-    /// active no longer.
-    pub async fn revoke(&self, revocation: &Revocation, reason: &str) -> Result<(), Fault> {
-        // First, so that nothing uses what is about to be recorded as revoked.
-        if !self.revoked.revoke(revocation) {
-            return Ok(());
-        }
-        let (token, generation, key) = match revocation {
-            Revocation::Token(token) => (Some(token.clone()), None, None),
-            Revocation::Generation => (None, Some(self.revoked.generation()), None),
-            Revocation::Key(key) => (None, None, Some(key.clone())),
-        };
-        let (run, reason) = (None, loong_manifest::escape(reason));
-        let event = Event::TokenRevoked { run, token, generation, key, reason };
-        self.append(event, Durability::Written).await?;
-        for plugin in
-            self.catalog.load_full().plugins().filter(|plugin| self.revoked.key(plugin.key.as_deref()))
-        {
-            self.catalog.rcu(|catalog| catalog.without(&plugin.id));
-            let event = Event::PluginUnloaded {
-                run: None,
-                plugin: plugin.id.clone(),
-                digest: plugin.digest,
-                reason: "the key that signed it was revoked".to_owned(),
-            };
-            self.append(event, Durability::Written).await?;
-        }
-        Ok(())
     }
 
     /// Takes over what was revoked and recorded by another process, or by an earlier one.
@@ -394,12 +325,19 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
             deadline,
             nested,
         };
-        let mut finished = self.executor().execute(job).await;
+        let under_way = callee.traffic.enter();
+        let mut finished = tokio::select! {
+            biased;
+            () = under_way.stopped() => Finished { result: Err(unloaded(&callee)), usage: Usage::default() },
+            finished = self.executor().execute(job) => finished,
+        };
         finished.usage.duration_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         finished.usage.arguments_bytes = measure.bytes;
         let result = finished.result.as_ref().ok().map(|output| self.executor().measure_output(output));
         finished.usage.result_bytes = result.map_or(0, |measure| measure.bytes);
         let code = finished.result.as_ref().err().map(Fault::code);
+        let whole = deadline == own;
+        self.used(&callee.digest, &operation.name, &finished.usage, code.is_some());
         match &finished.result {
             Err(Fault::NeedsApproval { .. }) => callers.stopped(key, &journal),
             result if durability > Durability::Queued => {
@@ -412,6 +350,10 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
         // ledger; only one that was dropped while it waited is made up for.
         let appended = self.append(event, durability).await;
         open.ended = true;
+        let appended = match appended {
+            Ok(()) => self.watch(&callee, call.run.id(), finished.result.as_ref().err(), whole).await,
+            failed => failed,
+        };
         match appended.and(finished.result) {
             Ok(output) => Ended::Completed(task.complete(output)),
             Err(fault) => task.fault(fault).into(),
@@ -498,20 +440,14 @@ impl<E: Executor> Call<E> {
     }
 }
 
-fn audit_fault(error: LedgerError) -> Fault {
-    Fault::Audit { problem: error.problem }
+fn unloaded<P>(callee: &Active<P>) -> Fault {
+    let reason =
+        format!("another version took the place of `{}`, and this call did not end in time", callee.id);
+    Fault::Denied { code: Code::PluginUnloaded, reason, policies: Vec::new() }
 }
 
-fn loaded<P>(run: Option<String>, plugin: &Active<P>) -> Event {
-    Event::PluginLoaded {
-        run,
-        plugin: plugin.id.clone(),
-        version: plugin.version.clone(),
-        digest: plugin.digest,
-        tier: plugin.tier,
-        key: plugin.key.clone(),
-        grants: plugin.grants.names(),
-    }
+fn audit_fault(error: LedgerError) -> Fault {
+    Fault::Audit { problem: error.problem }
 }
 
 fn issued(run: &str, token: &Token, holder: &str) -> Event {

@@ -15,6 +15,8 @@ pub enum Revocation {
     Generation,
     /// Every token of a component that this key signed; and nothing it signed may be called.
     Key(String),
+    /// Every token of a run, which ends.
+    Run(String),
 }
 
 /// Everything that was revoked in this process.
@@ -29,6 +31,7 @@ pub(crate) struct Revoked {
 struct Names {
     tokens: BTreeSet<String>,
     keys: BTreeSet<String>,
+    runs: BTreeSet<String>,
 }
 
 impl Revoked {
@@ -46,16 +49,19 @@ impl Revoked {
             }
             Revocation::Token(token) => self.names().tokens.insert(token.clone()),
             Revocation::Key(key) => self.names().keys.insert(key.clone()),
+            Revocation::Run(run) => self.names().runs.insert(run.clone()),
         };
         self.any.store(true, Ordering::Release);
         new
     }
 
-    /// Whether the token, or one that it was made of, was revoked by its name.
+    /// Whether the token, or one that it was made of, was revoked by its name or with its run.
     pub(crate) fn token(&self, id: &str, token: &Token) -> bool {
         self.any.load(Ordering::Acquire) && {
             let names = self.names();
-            names.tokens.contains(id) || token.lineage().iter().any(|id| names.tokens.contains(&**id))
+            names.runs.contains(token.run())
+                || names.tokens.contains(id)
+                || token.lineage().iter().any(|id| names.tokens.contains(&**id))
         }
     }
 

@@ -76,6 +76,7 @@ codes! {
     AuditUnavailable "audit_unavailable" Host "the audit log cannot be written, so nothing is done";
     CapabilityDenied "capability_denied" Refused "policy does not grant a capability that the component needs";
     CheckpointInvalid "checkpoint_invalid" Refused "a checkpoint of the audit log is not signed by the pinned key, or is for another log";
+    CircuitOpen "circuit_open" Plugin "the plugin failed too often and is left alone for some time";
     ClockInvalid "clock_invalid" Host "the clock of this machine is further back than the last record";
     CommandLineInvalid "command_line_invalid" CommandLine "the command line is not understood";
     CompileFailed "compile_failed" Request "the component could not be compiled";
@@ -95,6 +96,7 @@ codes! {
     FileUnreadable "file_unreadable" Request "a file or folder cannot be read";
     FileUnwritable "file_unwritable" Request "a file or folder cannot be written";
     GrantInvalid "grant_invalid" Refused "a grant file is not signed by a key that may approve, or is past its expiry";
+    HealthFailed "health_failed" Refused "the component could not be instantiated, or its own check was not good";
     HostFailed "host_failed" Host "the host failed in a way that is its own mistake";
     ImportUnknown "import_unknown" Request "a component imports an interface that nothing offers";
     Interrupted "interrupted" Request "the person ended the run before it was done";
@@ -109,7 +111,9 @@ codes! {
     OperationAmbiguous "operation_ambiguous" Request "more than one active operation has this name";
     OperationUnknown "operation_unknown" Request "no active plugin offers this operation";
     PluginFailed "plugin_failed" Plugin "the plugin answered with an error of its own";
+    PluginQuarantined "plugin_quarantined" Refused "the plugin is quarantined until a person clears it";
     PluginUnknown "plugin_unknown" Request "no plugin has this name";
+    PluginUnloaded "plugin_unloaded" Plugin "another version took the place of the plugin before the call ended";
     PolicyDenied "policy_denied" Refused "policy denies the operation";
     PolicyDiffers "policy_differs" Refused "other policies decide recorded calls differently";
     PolicyInvalid "policy_invalid" Request "a policy file is wrong, so nothing is allowed";
@@ -120,6 +124,7 @@ codes! {
     RiskProfileInvalid "risk_profile_invalid" Refused "the risk profile cannot be read, is not signed by a key of the trust root, or is not the pinned one";
     RootExpired "root_expired" Refused "the trust root is past its expiry";
     RootInvalid "root_invalid" Refused "the trust root is not valid";
+    RunCancelled "run_cancelled" Request "a person cancelled the run from outside";
     RunUnknown "run_unknown" Request "no run that waits has this name";
     SecretUnknown "secret_unknown" Request "no secret of this name is set";
     SetupInvalid "setup_invalid" Request "something that Loong needs on this machine is missing or wrong";
@@ -133,6 +138,7 @@ codes! {
     StoreCorrupt "store_corrupt" Host "the host's database is damaged";
     StoreLocked "store_locked" Host "another process holds the host's database";
     StoreUnavailable "store_unavailable" Host "the host's database cannot be read or written";
+    SwapRefused "swap_refused" Refused "the version cannot take the place of the one that is active";
     TierTooLow "tier_too_low" Refused "the tier of the component is below what policy asks for";
     TokenExpired "token_expired" Refused "the token of the caller is past its expiry";
     TokenInvalid "token_invalid" Refused "the token of the caller is not for this run, component or namespace";

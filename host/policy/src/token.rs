@@ -173,6 +173,11 @@ impl Token {
         &self.lineage
     }
 
+    /// The run it is for.
+    pub fn run(&self) -> &str {
+        &self.run
+    }
+
     /// The generation it belongs to.
     pub const fn generation(&self) -> u64 {
         self.generation

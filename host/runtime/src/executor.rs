@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Instant;
 
-use loong_kernel::{Executor, Fault, Finished, Job, KvSpace, Measure, Offered, Usage};
+use loong_kernel::{Active, Executor, Fault, Finished, Job, KvSpace, Measure, Nested, Offered, Usage};
 use loong_manifest::{Access, Digest, LimitName, Meter, OperationName, Risk};
 use loong_policy::Admitted;
 use serde_json::{Value, json};
@@ -106,6 +106,30 @@ impl Runtime {
         Ok(Plugin::new(pre, admitted.meter(), imports))
     }
 
+    /// A store for one instance of a plugin, its limits armed.
+    fn store(
+        &self,
+        active: &Active<Plugin>,
+        nested: Nested<Self>,
+        probe: &Probe,
+        command_line: CommandLine,
+        access_max: Access,
+    ) -> Result<Store<Guest>, Fault> {
+        let (plugin, limits) = (&active.plugin, &active.limits);
+        let limiter = Limiter::new(limits, Arc::clone(&self.budget), Arc::clone(&probe.memory_peak_bytes));
+        let guest = Guest::new(limiter, nested, self.services.clone(), probe, command_line, access_max)?;
+        let mut store = Store::new(plugin.pre.engine(), guest);
+        store.limiter(|guest| &mut guest.limiter);
+        store.set_hostcall_fuel(usize::try_from(limits.host_copy_bytes_max).unwrap_or(usize::MAX));
+        store.set_max_component_handles(limits.resources_max as usize);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+        if plugin.meter == Meter::EpochAndFuel {
+            store.set_fuel(limits.fuel_max).map_err(|error| host(&error))?;
+        }
+        Ok(store)
+    }
+
     async fn run(&self, job: Job<Self>, probe: &Probe, fuel: &mut u64) -> Result<Output, Fault> {
         let active = Arc::clone(&job.plugin);
         let plugin = &active.plugin;
@@ -115,7 +139,6 @@ impl Runtime {
             job.operation.interface.as_ref().is_some_and(|interface| interface.path() == "wasi:cli/run");
         let (arguments, command_line, typed) = arguments(export, job.arguments)?;
 
-        let limiter = Limiter::new(limits, Arc::clone(&self.budget), Arc::clone(&probe.memory_peak_bytes));
         // What says that it only reads gets no way to write: its risk was decided by, so it is held to it.
         let reads = |offered: &Offered| offered.name == job.operation && offered.risk == Risk::Read;
         let access_max = if active.operations.iter().any(reads) { Access::Read } else { Access::Write };
@@ -126,17 +149,8 @@ impl Runtime {
                 .journal()
                 .cannot_repeat(|| format!("`{}` may have changed `/{}`", active.id, folder.name));
         }
-        let guest = Guest::new(limiter, job.nested, self.services.clone(), probe, command_line, access_max)?;
-        let stopped = guest.reaching.stopped();
-        let mut store = Store::new(plugin.pre.engine(), guest);
-        store.limiter(|guest| &mut guest.limiter);
-        store.set_hostcall_fuel(usize::try_from(limits.host_copy_bytes_max).unwrap_or(usize::MAX));
-        store.set_max_component_handles(limits.resources_max as usize);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
-        if plugin.meter == Meter::EpochAndFuel {
-            store.set_fuel(limits.fuel_max).map_err(|error| host(&error))?;
-        }
+        let mut store = self.store(&active, job.nested, probe, command_line, access_max)?;
+        let stopped = store.data().reaching.stopped();
         // What happens beside the guest, in tasks of its requests, can stop it too.
         let ended = tokio::select! {
             biased;
@@ -251,6 +265,22 @@ impl Executor for Runtime {
             ..Usage::default()
         };
         Finished { result, usage }
+    }
+
+    async fn instantiate(
+        &self,
+        active: Arc<Active<Plugin>>,
+        deadline: Instant,
+        nested: Nested<Self>,
+    ) -> Result<(), Fault> {
+        let mut store =
+            self.store(&active, nested, &Probe::default(), CommandLine::default(), Access::Read)?;
+        let work = active.plugin.pre.instantiate_async(&mut store);
+        match tokio::time::timeout_at(deadline.into(), work).await {
+            Err(_) => Err(Fault::Deadline { deadline_ms: active.limits.deadline_ms }),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(fault::of(&error, &active.limits).unwrap_or_else(|| host(&error))),
+        }
     }
 
     fn measure(&self, arguments: &Arguments) -> Measure {

@@ -6,7 +6,7 @@ use loong_manifest::{Blame, Code, PluginId, Tier};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ApprovalEnd, Event, Outcome, SinkPhase};
+use super::{ApprovalEnd, Event, Outcome, PluginPhase, SinkPhase};
 
 /// What an event says of who, what and how, whatever its kind. What it does not say is `None` or empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,9 +165,9 @@ impl Event {
             | Self::ScanEvaluated { plugin, tier, .. } => {
                 Facets { plugin: id(plugin), tiers: from_ref(tier), ..none }
             }
-            Self::PluginUnloaded { plugin, .. } | Self::SinkState { plugin, .. } => {
-                Facets { plugin: id(plugin), ..none }
-            }
+            Self::PluginUnloaded { plugin, .. }
+            | Self::PluginState { plugin, .. }
+            | Self::SinkState { plugin, .. } => Facets { plugin: id(plugin), ..none },
             Self::PluginRefused { plugin, code, .. } => {
                 Facets { plugin: Some(Cow::Borrowed(plugin)), code: Some(*code), ..none }
             }
@@ -277,6 +277,14 @@ impl Event {
                 Some(Triage::SinkFailing)
             }
             Self::ClockWentBack { .. } => Some(Triage::ClockWentBack),
+            Self::PluginState {
+                state:
+                    PluginPhase::Open
+                    | PluginPhase::Quarantined
+                    | PluginPhase::Unhealthy
+                    | PluginPhase::RolledBack,
+                ..
+            } => Some(Triage::PluginFailed),
             Self::RunStarted { .. }
             | Self::RunResumed { .. }
             | Self::PluginVerified { .. }
@@ -284,6 +292,7 @@ impl Event {
             | Self::PluginLoaded { .. }
             | Self::PluginSwapped { .. }
             | Self::PluginUnloaded { .. }
+            | Self::PluginState { .. }
             | Self::ScanEvaluated { .. }
             | Self::TokenIssued { .. }
             | Self::Decision { .. }

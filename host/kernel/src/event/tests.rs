@@ -73,6 +73,13 @@ fn events() -> Vec<Event> {
             digest,
             reason: text("its key was revoked"),
         },
+        Event::PluginState {
+            run: Some(run()),
+            plugin: plugin(),
+            digest,
+            state: PluginPhase::RolledBack,
+            reason: Some(text("it failed in half of its calls")),
+        },
         Event::ScanEvaluated {
             run: Some(run()),
             plugin: plugin(),

@@ -173,6 +173,9 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
         if let Some(judged) = self.token_refuses(call, callee, operation, facts_of.token()) {
             return Ok(judged);
         }
+        if let Some((code, reason)) = self.stands_aside(callee) {
+            return Ok(Judged::denied(code, reason, Vec::new()));
+        }
         let depth_max = callee.limits.depth_max;
         if call.depth > depth_max {
             let (limit, maximum, used) =

@@ -4,16 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use loong_manifest::{Code, OperationName, PluginId, Risk, Tier};
-use loong_policy::Token;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::Kernel;
-use crate::executor::NestedToken;
-use crate::journal::Journal;
-use crate::{
-    Active, Durability, Egress, Event, Executor, Fault, Job, Ledger, Nested, Outcome, Reach, Review, Run,
-};
+use crate::{Active, Durability, Egress, Event, Executor, Fault, Job, Ledger, Outcome, Reach, Review, Run};
 
 /// The interface that an extension exports.
 const INTERFACE: &str = "loong:policy/extension";
@@ -152,21 +147,7 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
         }
         let own = Instant::now() + DEADLINE.min(Duration::from_millis(plugin.limits.deadline_ms));
         let deadline = callers.map_or(own, |callers| callers.min(own));
-        // Of no generation that could call anything, and for no operation.
-        let token = Token::issue(run.id().as_str(), self.revoked.generation(), 0);
-        let nested = Nested {
-            road: Arc::<Self>::clone(self),
-            run: Arc::clone(run),
-            plugin: Arc::clone(plugin),
-            call: format!("{call}.review"),
-            pack: Arc::new(plugin.id.clone()),
-            token: NestedToken { callers: token, expires_ms: 0, own: std::sync::OnceLock::new() },
-            journal: Arc::new(Journal::default()),
-            // Deeper than any call, so that the executor gives it a place at once.
-            depth: u32::MAX,
-            deadline,
-            durability: Durability::Queued,
-        };
+        let nested = self.apart(plugin, run, format!("{call}.review"), deadline);
         let job = Job {
             plugin: Arc::clone(plugin),
             operation: extension.operation.clone(),

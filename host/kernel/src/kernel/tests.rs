@@ -1,5 +1,7 @@
 //! The road of a call, with a scripted ledger and a scripted executor.
 
+mod supervision;
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -77,6 +79,7 @@ impl Executor for Script {
                     break Err(fault);
                 }
             },
+            Some(("trap", message)) => Err(Fault::Trap { message: message.to_owned() }),
             Some(("fail", message)) => Err(Fault::Plugin { message: message.to_owned() }),
             // Two changes one after the other, and its own effect before each.
             Some(("twice", operation)) => {
@@ -96,6 +99,11 @@ impl Executor for Script {
             _ => Ok("done".to_owned()),
         };
         Finished { result, usage: Usage { fuel: 7, ..Usage::default() } }
+    }
+
+    async fn instantiate(&self, plugin: Arc<Active<()>>, _: Instant, _: Nested<Self>) -> Result<(), Fault> {
+        self.executed.lock().unwrap().push(format!("instance of {}", plugin.id));
+        Ok(())
     }
 
     fn measure(&self, arguments: &&'static str) -> Measure {
@@ -206,12 +214,18 @@ struct Bench {
 impl Bench {
     /// A kernel with `core:a`, which may call everything of `core`, and `core:b`, which may call nothing.
     async fn new(fails_from: Option<usize>) -> Self {
+        Self::with(fails_from, |_| {}).await
+    }
+
+    /// The same with other parts.
+    async fn with(fails_from: Option<usize>, change: impl FnOnce(&mut Parts<Arc<Paper>, Script>)) -> Self {
         let paper = Arc::new(Paper { fails_from, ..Paper::default() });
         let policy = PolicySet::builtin(Preset::Default).unwrap();
         let script = Script::default();
         let mut parts = Parts::new(policy, Arc::clone(&paper), script, Box::new(|| 1_800_000_000_000));
         let book = Arc::new(Book::default());
         parts.approvals = Some(Arc::<Book>::clone(&book));
+        change(&mut parts);
         let bench = Self { kernel: Kernel::of(parts), paper, book, saved: Mutex::default() };
         bench.activate("core", "a", "\"core:*\"", true).await.ok();
         bench.activate("core", "b", "", true).await.ok();
