@@ -58,13 +58,14 @@ struct Step {
 
 /// One step for each format there has been; a file of format n has had the first n. A step that was released is
 /// never changed; the next one goes to the end.
-const MIGRATIONS: [Step; 6] = [
+const MIGRATIONS: [Step; 7] = [
     Step { sql: FORMAT_1, then: None },
     Step { sql: FORMAT_2, then: Some(record::plant) },
     Step { sql: "", then: Some(facets::add) },
     Step { sql: crate::sink::FORMAT, then: None },
     Step { sql: crate::approvals::FORMAT, then: None },
     Step { sql: crate::waiting::FORMAT, then: None },
+    Step { sql: crate::standing::FORMAT, then: None },
 ];
 
 /// Opens for writing; creates the file, readable for its owner only, where there is none.

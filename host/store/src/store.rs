@@ -225,7 +225,7 @@ impl Store {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
-fn unwritten(error: rusqlite::Error) -> LedgerError {
+pub(crate) fn unwritten(error: rusqlite::Error) -> LedgerError {
     LedgerError { problem: error.to_string() }
 }
 

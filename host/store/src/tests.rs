@@ -20,6 +20,7 @@ mod pruning;
 mod reading;
 mod signing;
 mod sinks;
+mod standing;
 mod tampering;
 
 /// A clock that ticks a millisecond each time somebody looks.

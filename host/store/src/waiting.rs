@@ -164,6 +164,7 @@ impl Store {
             Revocation::Token(token) => ("token", token.clone()),
             Revocation::Generation => ("generation", String::new()),
             Revocation::Key(key) => ("key", key.clone()),
+            Revocation::Run(run) => ("run", run.clone()),
         };
         let (reason, now_ms) = (reason.to_owned(), self.now_ms());
         self.work(move |connection| {
@@ -194,6 +195,7 @@ fn revocations(connection: &Connection, after: i64) -> rusqlite::Result<Vec<(i64
         let revocation = match kind.as_str() {
             "token" => Revocation::Token(name),
             "key" => Revocation::Key(name),
+            "run" => Revocation::Run(name),
             // What is not understood revokes everything.
             _ => Revocation::Generation,
         };

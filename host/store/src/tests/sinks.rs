@@ -80,9 +80,11 @@ fn a_database_of_the_format_before_is_brought_up_to_date() {
     let plugin = plugin("core:sink-file");
     let connection = rusqlite::Connection::open(&path).unwrap();
     // Everything that came with this format and later ones.
-    let later = ["sink", "approval", "approval_grant", "run", "revocation"]
+    let later = "sink approval approval_grant run revocation standing chosen swap running peak"
+        .split(' ')
         .map(|table| format!("DROP TABLE {table};"));
-    connection.execute_batch(&format!("{} PRAGMA user_version = 3;", later.concat())).unwrap();
+    let later: String = later.collect();
+    connection.execute_batch(&format!("{later} PRAGMA user_version = 3;")).unwrap();
     drop(connection);
     let store = open(&path);
     wait(store.move_sink(SinkCursor { next: 3, ..SinkCursor::new(plugin.clone()) })).unwrap().unwrap();
