@@ -100,6 +100,12 @@ const fn hint(code: Code) -> Option<&'static str> {
         }
         Code::ComponentCoreModule => "build it for `wasm32-wasip2`, or pack it with `loong plugins build`",
         Code::ComponentTruncated => "the download or copy is not complete; fetch the file again",
+        Code::CircuitOpen | Code::PluginQuarantined => {
+            "`loong plugins status` says what it failed of, `loong plugins clear ID` lets it be called again"
+        }
+        Code::HealthFailed | Code::SwapRefused => {
+            "the version that is active goes on serving; `loong plugins status ID` shows its swaps"
+        }
         Code::CompileLimit => {
             "the component is too large for its tier, or hostile; see `loong plugins check FILE`"
         }
@@ -219,6 +225,16 @@ impl From<loong_store::DecideError> for CommandError {
             DecideError::Over { .. } => Code::ApprovalUnknown,
             DecideError::TooMany => Code::LimitExceeded,
             DecideError::Store(error) => error.code(),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<loong_store::SwapError> for CommandError {
+    fn from(error: loong_store::SwapError) -> Self {
+        let code = match &error {
+            loong_store::SwapError::Failed(_) => Code::StoreUnavailable,
+            _ => Code::SwapRefused,
         };
         Self::new(code, error.to_string())
     }

@@ -1,19 +1,23 @@
 //! Puts the parts together: places, settings, policy, trust, store, runtime, kernel.
 
+mod follow;
+mod load;
 mod resume;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use loong_kernel::{Active, Approver, Call, Caller, Event, Executor, Kernel, Parts, Run, RunEnd, RunId};
+use loong_kernel::{Approver, Call, Caller, Executor, Kernel, Parts, Run, RunEnd, RunId};
 use loong_manifest::{Code, Digest, Tier, escape};
 use loong_policy::Token;
 use loong_runtime::artifact::Artifacts;
-use loong_runtime::{Arguments, Output, Plugin, Runtime};
+use loong_runtime::{Arguments, Output, Runtime};
 use loong_store::Store;
-use loong_trust::{Candidate, TrustRoot, Verified};
+use loong_trust::TrustRoot;
+use tokio::task::JoinSet;
 
 use crate::approve::Prompt;
 use crate::audit_key;
@@ -21,12 +25,14 @@ use crate::changes;
 use crate::egress;
 use crate::error::CommandError;
 use crate::grant::LoadArgs;
-use crate::locate::{self, PluginPath};
+use crate::locate::PluginPath;
 use crate::places::Places;
+use crate::running;
 use crate::settings::Settings;
 use crate::ui::Ui;
 use crate::watch::Terminal;
 
+pub use self::load::agree;
 pub use crate::policies::policy;
 
 /// How long one component may take to compile.
@@ -38,12 +44,8 @@ const MEMORY_BYTES_MAX: u64 = 2 << 30;
 const EVENT_INTERVAL: u32 = 4;
 /// How long the end of a run waits for calls that were cut off to end on their own threads.
 const SETTLE: Duration = Duration::from_secs(1);
-/// How often a run asks what other processes revoked.
-const REVOCATIONS_PAUSE: Duration = Duration::from_millis(200);
 /// Longest standard input that is kept for a run that stops, in bytes.
 const INPUT_KEPT_BYTES_MAX: u64 = 4 << 20;
-/// Most components that one run loads.
-const PLUGINS_MAX: usize = 64;
 
 /// The trust root of this user. Without one nobody is vouched for.
 pub fn trust_root(places: &Places) -> Result<TrustRoot, CommandError> {
@@ -91,6 +93,8 @@ pub struct Host {
     input: Mutex<Option<Vec<u8>>>,
     /// The last revocation that was taken over from the store.
     revocations_seen: AtomicI64,
+    /// Components that a person named by their files: others never take their places.
+    named: Mutex<BTreeSet<Digest>>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -102,7 +106,7 @@ pub struct Session {
 
 impl Session {
     /// The run.
-    pub fn run(&self) -> &Run {
+    pub const fn run(&self) -> &Arc<Run> {
         &self.run
     }
 }
@@ -151,6 +155,7 @@ impl Host {
             .map_err(|error| {
                 CommandError::new(Code::HostFailed, format!("threads cannot be started: {error}"))
             })?;
+        let chosen = runtime.block_on(store.chosen()).map_err(unwritten)?;
         Ok(Self {
             kernel: Kernel::of(Parts {
                 approvals: Some(Arc::new(store.clone())),
@@ -158,16 +163,19 @@ impl Host {
                     .map(|prompt| Arc::new(prompt) as Arc<dyn Approver>),
                 approval_life_ms: settings.approvals.life_ms(),
                 record_arguments: settings.audit.record_arguments.into(),
+                standings: Some(Arc::new(store.clone())),
+                drain_ms: settings.swap.drain_ms(),
                 ..Parts::new(policy, store.clone(), executor, Box::new(now_ms))
             }),
             places: places.clone(),
             input: Mutex::default(),
             revocations_seen: AtomicI64::default(),
+            named: Mutex::default(),
             store,
             watch,
             root,
             settings,
-            path: PluginPath::new(&args.plugins, places.plugins()),
+            path: PluginPath::new(&args.plugins, places.plugins()).choosing(chosen),
             args: args.clone(),
             runtime,
         })
@@ -181,6 +189,11 @@ impl Host {
     /// The folders in which components are looked for.
     pub const fn path(&self) -> &PluginPath {
         &self.path
+    }
+
+    /// How long a new version has to prove itself, in milliseconds.
+    pub fn probation_ms(&self) -> u64 {
+        self.settings.swap.probation_ms()
     }
 
     /// The kernel.
@@ -207,7 +220,8 @@ impl Host {
         let (run, token) = self
             .wait(async {
                 changes::note(self.kernel(), &self.store, &self.places).await?;
-                self.take_revocations().await?;
+                self.take_revocations(None).await?;
+                self.kernel.hear_of_standings().await?;
                 match &self.args.resumed {
                     Some(waiting) => {
                         // Only one process gets it.
@@ -227,6 +241,9 @@ impl Host {
             })
             .map_err(|error: CommandError| error)?;
         let session = Session { run, token };
+        let process = running::this_process();
+        self.wait(self.store.begin_run(session.run.id().as_str(), process, &escape(request)))
+            .map_err(unwritten)?;
         self.take_grants()?;
         self.load_extensions(&session)?;
         Ok(session)
@@ -236,7 +253,7 @@ impl Host {
     fn load_extensions(&self, session: &Session) -> Result<(), CommandError> {
         for name in &self.settings.extensions {
             let loaded = self.path.find(name).and_then(|path| {
-                let plugin = self.prepare(&path, session, Tier::VerifiedCommunity)?;
+                let plugin = self.wait(self.prepare(&path, session, Tier::VerifiedCommunity))?;
                 Ok(self.wait(self.kernel.activate_extension(plugin, Some(&session.run)))?)
             });
             loaded.map_err(|error| {
@@ -249,185 +266,6 @@ impl Host {
             })?;
         }
         Ok(())
-    }
-
-    /// Reads and verifies a component file; a refusal is written down.
-    pub fn verify(&self, path: &Path, session: Option<&Session>) -> Result<Verified, CommandError> {
-        let candidate = locate::candidate(path);
-        let digest = candidate.as_ref().ok().map(|candidate| *candidate.digest());
-        let verified = candidate.and_then(|candidate: Candidate| {
-            let digest = *candidate.digest();
-            loong_trust::verify(candidate, &self.root, now_ms() / 1000).map_err(|error| {
-                CommandError::from(error)
-                    .detail(format!("in `{}`", path.display()))
-                    .detail(digest.to_string())
-            })
-        });
-        verified.map_err(|error| self.refused(&path.display().to_string(), digest, error, session))
-    }
-
-    fn note(&self, event: Event) -> Result<(), CommandError> {
-        Ok(self.runtime.block_on(self.kernel.note(event))?)
-    }
-
-    /// Writes a refusal down and hands it on.
-    fn refused(
-        &self,
-        plugin: &str,
-        digest: Option<Digest>,
-        error: CommandError,
-        session: Option<&Session>,
-    ) -> CommandError {
-        let event = Event::PluginRefused {
-            run: session.map(|session| session.run.id().to_string()),
-            plugin: escape(plugin),
-            digest,
-            code: error.code,
-            reason: error.headline.clone(),
-        };
-        match self.runtime.block_on(self.kernel.note(event)) {
-            Ok(()) => error,
-            Err(fault) => fault.into(),
-        }
-    }
-
-    /// Loads a component, and whatever it imports from other components.
-    pub fn load(&self, ui: &Ui, path: &Path, session: &Session) -> Result<Arc<Active<Plugin>>, CommandError> {
-        for extra in &self.args.with {
-            self.load_one(extra, session, Tier::Unverified)?;
-        }
-        let first = self.load_one(path, session, Tier::Unverified)?;
-        if first.tier == Tier::Unverified {
-            ui.note(format!(
-                "note: `{}` is unverified, nobody in your trust root signed it: it runs restricted",
-                first.id
-            ));
-        }
-        self.load_callable(ui, session);
-        self.load_imports(session)?;
-        Ok(first)
-    }
-
-    /// Verifies, admits, compiles, links and activates one component.
-    pub fn load_one(
-        &self,
-        path: &Path,
-        session: &Session,
-        tier_min: Tier,
-    ) -> Result<Arc<Active<Plugin>>, CommandError> {
-        let plugin = self.prepare(path, session, tier_min)?;
-        let id = plugin.id.clone();
-        self.wait(self.kernel.activate(plugin, Some(&session.run)))?;
-        let catalog = self.kernel.catalog();
-        catalog
-            .plugin(&id)
-            .cloned()
-            .ok_or_else(|| CommandError::new(Code::HostFailed, format!("`{id}` was not activated")))
-    }
-
-    /// Verifies, admits, compiles and links one component, unless it is below `tier_min`: what nobody
-    /// asked for by name is never activated unverified.
-    fn prepare(
-        &self,
-        path: &Path,
-        session: &Session,
-        tier_min: Tier,
-    ) -> Result<Active<Plugin>, CommandError> {
-        let verified = self.verify(path, Some(session))?;
-        let id = verified.id().clone();
-        let run = session.run.id().to_string();
-        self.note(Event::PluginVerified {
-            run: Some(run.clone()),
-            plugin: id.clone(),
-            version: verified.version().to_string(),
-            digest: *verified.digest(),
-            tier: verified.tier(),
-            tier_requested: tier_min,
-            key: verified.signer().map(|signer| signer.key_id.to_string()),
-        })?;
-        let digest = Some(*verified.digest());
-        let refused = |error: CommandError| {
-            self.refused(
-                &id.to_string(),
-                digest,
-                error.detail(format!("in `{}`", path.display())),
-                Some(session),
-            )
-        };
-        if verified.tier() < tier_min {
-            let error = CommandError::new(
-                Code::TierTooLow,
-                format!("`{id}` is {} and was not asked for by name, so it is not loaded", verified.tier()),
-            );
-            return Err(refused(error.hint(
-                "sign it with `loong plugins sign`, or name it with `--with FILE` to load it all the same",
-            )));
-        }
-        let offer = self.args.grant.offer(&self.settings, &self.places, &verified)?;
-        let admitted = loong_policy::admit(self.kernel.policy(), verified, &offer)
-            .map_err(|denial| refused(denial.into()))?;
-        self.note(Event::PluginAdmitted {
-            run: Some(run),
-            plugin: id.clone(),
-            digest: *admitted.verified().digest(),
-            tier: admitted.verified().tier(),
-            grants: admitted.grants().names(),
-        })?;
-        let plugin = self
-            .runtime
-            .block_on(self.kernel.executor().load(&admitted))
-            .map_err(|error| refused(CommandError::from(error).detail(format!("`{id}` cannot be loaded"))))?;
-        Ok(Active::new(&admitted, plugin))
-    }
-
-    /// Loads components until every import is satisfied, and compares the types on both sides.
-    fn load_imports(&self, session: &Session) -> Result<(), CommandError> {
-        for _ in 0..PLUGINS_MAX {
-            let catalog = self.kernel.catalog();
-            let mut missing = None;
-            for importer in catalog.plugins() {
-                for import in importer.plugin.imports() {
-                    match catalog.offering(&import.interface).first() {
-                        None => missing = Some((importer.id.clone(), import.interface.clone())),
-                        Some(offering) => agree(importer, import, offering)?,
-                    }
-                }
-            }
-            let Some((importer, interface)) = missing else { return Ok(()) };
-            let entries = self.path.offering(&interface);
-            let entry = entries.first().ok_or_else(|| {
-                let error = CommandError::new(
-                    Code::ImportUnknown,
-                    format!("`{importer}` imports `{interface}`, which no component here offers"),
-                );
-                self.refused(&importer.to_string(), None, error, Some(session))
-            })?;
-            self.load_one(&entry.path, session, Tier::VerifiedCommunity)
-                .map_err(|error| error.detail(format!("`{importer}` imports `{interface}` from it")))?;
-        }
-        Err(CommandError::new(
-            Code::ImportUnknown,
-            format!("more than {PLUGINS_MAX} components would have to be loaded"),
-        ))
-    }
-
-    /// Loads every component on the path that offers what the loaded ones may call by name.
-    fn load_callable(&self, ui: &Ui, session: &Session) {
-        let catalog = self.kernel.catalog();
-        for entry in self.path.entries() {
-            let wanted = catalog.plugins().any(|plugin| {
-                entry.manifest.operations.iter().any(|operation| plugin.grants.operation(&operation.name))
-            });
-            if wanted
-                && catalog.plugin(&entry.manifest.id).is_none()
-                && let Err(error) = self.load_one(&entry.path, session, Tier::VerifiedCommunity)
-            {
-                ui.warning(format!(
-                    "`{}` is not loaded: {} [{}]",
-                    entry.manifest.id, error.headline, error.code
-                ));
-            }
-        }
     }
 
     /// Makes one call in the name of the person.
@@ -447,12 +285,18 @@ impl Host {
             depth: 0,
         };
         self.same_components()?;
-        // A run that is interrupted is dropped here, which ends its processes, and is written down as ended.
+        // On a thread of its own, so that following what happens elsewhere never holds it up. A run that is
+        // interrupted is dropped here, which ends its processes, and is written down as ended.
+        let mut task = JoinSet::new();
+        task.spawn_on(Arc::clone(&self.kernel).call(call), self.runtime.handle());
         let result = self.runtime.block_on(async {
             tokio::select! {
-                result = Arc::clone(&self.kernel).call(call) => result.map_err(CommandError::from),
+                ended = task.join_next() => match ended {
+                    Some(Ok(result)) => result.map_err(CommandError::from),
+                    _ => Err(CommandError::new(Code::HostFailed, "the call ended without an answer")),
+                },
                 () = interrupted() => Err(CommandError::new(Code::Interrupted, "the run was interrupted")),
-                error = self.hear_of_revocations() => Err(error),
+                error = self.follow(session) => Err(error),
             }
         });
         self.watch.flush();
@@ -478,10 +322,16 @@ impl Host {
     pub fn finish(self, session: &Session, mut result: Result<(), CommandError>) -> Result<(), CommandError> {
         let settled = self.wait(self.settle(session, &mut result));
         let ended = self.end(session, result.as_ref().err().map(|error| error.code));
+        let runs = vec![session.run.id().to_string()];
+        let left = self.wait(async {
+            self.store.end_runs(runs).await?;
+            self.store.add_peaks(self.kernel.take_peaks()).await
+        });
         let closed = self.close();
         result?;
         settled?;
         ended?;
+        left.map_err(unwritten)?;
         closed
     }
 
@@ -535,41 +385,6 @@ pub async fn interrupted() {
         }
     })
     .await;
-}
-
-/// Whether what is offered has the types that the importer was built for.
-fn agree(
-    importer: &Active<Plugin>,
-    import: &loong_runtime::Import,
-    offering: &Active<Plugin>,
-) -> Result<(), CommandError> {
-    for function in &import.functions {
-        let offered = offering
-            .operations
-            .iter()
-            .find(|operation| {
-                operation.name.function == function.name
-                    && operation
-                        .name
-                        .interface
-                        .as_ref()
-                        .is_some_and(|interface| interface.satisfies(&import.interface))
-            })
-            .and_then(|operation| offering.plugin.signature(&operation.name));
-        if offered.as_ref() != Some(&function.signature) {
-            return Err(CommandError::new(
-                Code::AbiMismatch,
-                format!(
-                    "`{}` and `{}` do not agree on `{}#{}`",
-                    importer.id, offering.id, import.interface, function.name
-                ),
-            )
-            .detail(format!("wanted:  {}", function.signature))
-            .detail(format!("offered: {}", offered.unwrap_or_else(|| "nothing".to_owned())))
-            .hint("build both against the same WIT"));
-        }
-    }
-    Ok(())
 }
 
 /// The compiler: beside this program.

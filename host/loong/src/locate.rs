@@ -1,8 +1,11 @@
 //! Finds component files: by path, or by id on the plugin path.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use loong_manifest::{Code, InterfaceName, Manifest, PluginId};
+use loong_manifest::{Code, Digest, InterfaceName, Manifest, PluginId};
+use loong_store::Chosen;
 use loong_trust::Candidate;
 
 use crate::error::CommandError;
@@ -16,6 +19,10 @@ const BUNDLE_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug, Clone, Default)]
 pub struct PluginPath {
     folders: Vec<PathBuf>,
+    /// The versions that a person chose where there are several, by plugin.
+    chosen: BTreeMap<String, Chosen>,
+    /// The folder of a component that is run by its path.
+    beside: Option<PathBuf>,
 }
 
 /// A component on the plugin path, known by its manifest only.
@@ -30,7 +37,18 @@ pub struct Entry {
 impl PluginPath {
     /// The folders that a person named, then the installed plugins.
     pub fn new(named: &[PathBuf], installed: PathBuf) -> Self {
-        Self { folders: named.iter().cloned().chain([installed]).collect() }
+        Self { folders: named.iter().cloned().chain([installed]).collect(), ..Self::default() }
+    }
+
+    /// The same, knowing which versions are the chosen ones.
+    #[must_use]
+    pub fn choosing(self, chosen: BTreeMap<String, Chosen>) -> Self {
+        Self { chosen, ..self }
+    }
+
+    /// The version of a plugin that is the chosen one.
+    pub fn chosen(&self, id: &PluginId) -> Option<&Chosen> {
+        self.chosen.get(&id.to_string())
     }
 
     /// Also looks beside a component that is run by its path.
@@ -40,14 +58,20 @@ impl PluginPath {
             _ => PathBuf::from("."),
         };
         if !self.folders.contains(&folder) {
-            self.folders.insert(0, folder);
+            self.folders.insert(0, folder.clone());
+            self.beside = Some(folder);
         }
     }
 
-    /// Every component on the path that has a manifest, in the order of folders and file names. Reads
-    /// manifests only; files that are no components are passed over.
-    pub fn entries(&self) -> Vec<Entry> {
-        let mut entries = Vec::new();
+    /// Whether a file lies in a folder in which components are found by their ids.
+    pub fn holds(&self, path: &Path) -> bool {
+        let folder = path.parent();
+        self.folders.iter().any(|held| Some(held.as_path()) == folder && self.beside.as_deref() != folder)
+    }
+
+    /// The component files on the path, in the order of folders and file names.
+    fn paths(&self) -> Vec<PathBuf> {
+        let mut all = Vec::new();
         for folder in &self.folders {
             let Ok(files) = std::fs::read_dir(folder) else { continue };
             let mut paths: Vec<PathBuf> = files
@@ -58,23 +82,73 @@ impl PluginPath {
                 })
                 .collect();
             paths.sort();
-            entries.extend(paths.into_iter().filter_map(|path| {
-                let bytes = read_bounded(&path, COMPONENT_BYTES_MAX).ok()?;
-                let section = loong_inspect::manifest_section(&bytes).ok()??;
-                Some(Entry { manifest: Manifest::read(&section).ok()?, path })
-            }));
+            all.extend(paths);
         }
+        all
+    }
+
+    /// The component files on the path, and what shows that one was changed: its time and its length.
+    pub fn files(&self) -> Vec<(PathBuf, Option<SystemTime>, u64)> {
+        let facts = |path: PathBuf| {
+            let facts = std::fs::metadata(&path).ok()?;
+            Some((path, facts.modified().ok(), facts.len()))
+        };
+        self.paths().into_iter().filter_map(facts).collect()
+    }
+
+    /// Every component on the path that has a manifest, every version of it. Reads manifests only; files that are no
+    /// components are passed over.
+    pub fn all_entries(&self) -> Vec<Entry> {
+        let entry = |path: PathBuf| {
+            let bytes = read_bounded(&path, COMPONENT_BYTES_MAX).ok()?;
+            let section = loong_inspect::manifest_section(&bytes).ok()??;
+            Some(Entry { manifest: Manifest::read(&section).ok()?, path })
+        };
+        self.paths().into_iter().filter_map(entry).collect()
+    }
+
+    /// The same; where a version is the chosen one, without the others.
+    pub fn entries(&self) -> Vec<Entry> {
+        let mut entries = self.all_entries();
+        entries.retain(|entry| {
+            self.chosen(&entry.manifest.id).is_none_or(|chosen| entry.digest() == Some(chosen.now.digest))
+        });
         entries
     }
 
-    /// Components whose manifest offers an interface that an importer wants.
+    /// Components whose manifest offers an interface that an importer wants. Versions that are not the chosen ones
+    /// come last, the newest first: their interfaces may be others.
     pub fn offering(&self, wanted: &InterfaceName) -> Vec<Entry> {
         let offers = |entry: &Entry| {
             let mut interfaces =
                 entry.manifest.operations.iter().filter_map(|operation| operation.name.interface.as_ref());
             interfaces.any(|interface| interface.satisfies(wanted))
         };
-        self.entries().into_iter().filter(offers).collect()
+        let mut offering: Vec<Entry> = self.entries().into_iter().filter(offers).collect();
+        if !self.chosen.is_empty() {
+            let mut others: Vec<Entry> = self.all_entries().into_iter().filter(offers).collect();
+            others.retain(|other| offering.iter().all(|entry| entry.path != other.path));
+            others.sort_by(|left, right| right.manifest.version.cmp(&left.manifest.version));
+            offering.extend(others);
+        }
+        offering
+    }
+
+    /// Every version of a plugin.
+    pub fn versions(&self, id: &PluginId) -> Vec<Entry> {
+        self.all_entries().into_iter().filter(|entry| entry.manifest.id == *id).collect()
+    }
+
+    /// The file of exactly these bytes.
+    pub fn by_digest(&self, id: &PluginId, digest: &Digest) -> Result<PathBuf, CommandError> {
+        let found = self.versions(id).into_iter().find(|entry| entry.digest() == Some(*digest));
+        found.map(|entry| entry.path).ok_or_else(|| {
+            CommandError::new(
+                Code::PluginUnknown,
+                format!("no file here has the bytes of `{id}` {}", digest.short()),
+            )
+            .hint("put the file back, under another name where there is a newer one beside it")
+        })
     }
 
     /// The file that a person means: a path, or an id or name of a component on the path.
@@ -88,6 +162,22 @@ impl PluginPath {
             Err(_) => entry.manifest.id.name() == what,
         };
         let mut found: Vec<Entry> = self.entries().into_iter().filter(named).collect();
+        if found.is_empty()
+            && let Some((id, chosen)) = self
+                .chosen
+                .iter()
+                .find(|(id, _)| *id == what || id.split_once(':').is_some_and(|(_, name)| name == what))
+        {
+            let problem = format!(
+                "`{id}` {} is the chosen version, and no file here has its bytes",
+                chosen.now.version
+            );
+            return Err(CommandError::new(Code::PluginUnknown, problem)
+                .detail(chosen.now.digest.to_string())
+                .hint(format!(
+                    "put the file back, or choose another version with `loong plugins swap {id} VERSION`"
+                )));
+        }
         match found.len() {
             1 => found.pop().map(|entry| entry.path).ok_or_else(|| unknown(what)),
             // Last, so that a file that lies about never takes the place of a component of this name.
@@ -98,12 +188,23 @@ impl PluginPath {
     }
 }
 
+impl Entry {
+    /// The digest of the file as it is now.
+    pub fn digest(&self) -> Option<Digest> {
+        read_bounded(&self.path, COMPONENT_BYTES_MAX).ok().map(|bytes| Digest::of(&bytes))
+    }
+}
+
 /// More than one component answers to a name. Any of them may only claim it, so none is taken.
 pub fn ambiguous(what: &str, found: &[Entry]) -> CommandError {
     let error = CommandError::new(Code::PluginUnknown, format!("`{what}` could be more than one component"))
-        .hint("give the path of the one that is meant");
+        .hint(if found.iter().all(|entry| found.first().is_some_and(|first| first.manifest.id == entry.manifest.id)) {
+            "choose a version with `loong plugins swap ID VERSION`, or give the path of the one that is meant"
+        } else {
+            "give the path of the one that is meant"
+        });
     found.iter().fold(error, |error, entry| {
-        error.detail(format!("{} in {}", entry.manifest.id, entry.path.display()))
+        error.detail(format!("{} {} in {}", entry.manifest.id, entry.manifest.version, entry.path.display()))
     })
 }
 

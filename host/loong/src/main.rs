@@ -4,6 +4,7 @@
 
 mod approve;
 mod audit_key;
+mod authority;
 mod changes;
 mod commands;
 mod egress;
@@ -15,6 +16,7 @@ mod locate;
 mod places;
 mod policies;
 mod risk;
+mod running;
 #[cfg(test)]
 mod schema_test;
 mod secrets;

@@ -40,6 +40,32 @@ pub struct Settings {
     /// The way to other machines.
     #[serde(default)]
     pub egress: EgressSettings,
+    /// How versions of plugins take each other's places.
+    #[serde(default)]
+    pub swap: SwapSettings,
+}
+
+/// Settings of how versions of plugins take each other's places.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SwapSettings {
+    /// How long a new version has to prove itself, in seconds; five minutes without it. When it fails in half of its
+    /// calls, three times or more, the version before takes its place again.
+    pub probation_seconds: Option<u32>,
+    /// How long calls of the version before may go on, in seconds; 30 without it.
+    pub drain_seconds: Option<u32>,
+}
+
+impl SwapSettings {
+    /// How long a new version has to prove itself, in milliseconds.
+    pub fn probation_ms(&self) -> u64 {
+        u64::from(self.probation_seconds.unwrap_or(300)) * 1_000
+    }
+
+    /// How long calls of the version before may go on, in milliseconds.
+    pub fn drain_ms(&self) -> u64 {
+        u64::from(self.drain_seconds.unwrap_or(30)) * 1_000
+    }
 }
 
 /// Settings of the way to other machines.

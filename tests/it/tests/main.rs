@@ -2,7 +2,7 @@
 //!
 //! `audit` tampers with the log, `case` runs the folders of `tests/cases`, `contract` compares `wit/` with what was
 //! released, `hostile` and `runtime` call guests in this process, `servers` are what they reach, `readme` runs what
-//! the README promises, `sinks` follows the log to its receivers, `tidy` reads
+//! the README promises, `sinks` follows the log to its receivers, `swap` lets versions take each other's places, `tidy` reads
 //! the tree itself. A test that needs more than the words of a case uses `loong_it::sandbox::Sandbox`.
 
 #![allow(
@@ -20,6 +20,7 @@ mod readme;
 mod runtime;
 mod servers;
 mod sinks;
+mod swap;
 mod tidy;
 
 /// One test for each folder of `tests/cases`.

@@ -1,23 +1,41 @@
-//! `loong sessions`: runs that wait, and taking back what runs may do.
+//! `loong sessions`: runs that are under way or wait, ending them, and taking back what runs may do.
 
-use loong_kernel::{Durability, Event, Ledger, Revocation};
+use loong_kernel::{Durability, Event, Ledger, LedgerError, Revocation};
 use loong_manifest::Code;
+use loong_store::{RunningRun, Store};
 use serde_json::json;
 
 use super::audit::time_text;
 use crate::error::CommandError;
 use crate::host;
 use crate::places::Places;
+use crate::running;
 use crate::ui::Ui;
 
-/// List runs that wait, and revoke what runs may do
+/// List runs that are under way or wait, cancel them, and revoke what runs may do
 #[derive(clap::Subcommand)]
 pub enum SessionsCommand {
     List(ListArgs),
+    Cancel(CancelArgs),
     Revoke(RevokeArgs),
 }
 
-/// List the runs that wait for an approval
+/// Cancel a run that is under way: what it does is stopped, and it ends
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  loong sessions cancel 3f9a2c41 --reason 'hangs'
+
+The process of the run hears of it within a second, stops its plugins and its programs, and ends with exit code 1.")]
+pub struct CancelArgs {
+    /// The run; the first digits of its name are enough
+    run: String,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT", default_value = "asked for")]
+    reason: String,
+}
+
+/// List the runs that are under way, and those that wait for an approval
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -57,15 +75,67 @@ pub struct RevokeArgs {
 pub fn run(ui: &mut Ui, places: &Places, command: SessionsCommand) -> Result<(), CommandError> {
     match command {
         SessionsCommand::List(ListArgs {}) => list(ui, places),
+        SessionsCommand::Cancel(args) => cancel(ui, places, &args),
         SessionsCommand::Revoke(args) => revoke(ui, places, &args),
     }
 }
 
+/// The runs that are under way. Those whose process ended otherwise are forgotten.
+async fn under_way(store: &Store) -> Result<Vec<RunningRun>, LedgerError> {
+    let (there, gone): (Vec<_>, Vec<_>) = store.running().await?.into_iter().partition(running::is_there);
+    if !gone.is_empty() {
+        store.end_runs(gone.into_iter().map(|run| run.run).collect()).await?;
+    }
+    Ok(there)
+}
+
+fn cancel(ui: &mut Ui, places: &Places, args: &CancelArgs) -> Result<(), CommandError> {
+    let store = host::store(places)?;
+    let runs = host::wait(under_way(&store))?.map_err(host::unwritten)?;
+    let found: Vec<_> =
+        runs.iter().filter(|run| args.run.len() >= 4 && run.run.starts_with(&args.run)).collect();
+    let [one] = found.as_slice() else {
+        store.close()?;
+        return Err(CommandError::new(
+            Code::RunUnknown,
+            format!("{} runs that are under way begin with `{}`", found.len(), args.run),
+        ));
+    };
+    let (run, reason) = (one.run.clone(), loong_manifest::escape(&args.reason));
+    let done = host::wait(async {
+        let (token, generation, key) = (None, None, None);
+        let event =
+            Event::TokenRevoked { run: Some(run.clone()), token, generation, key, reason: reason.clone() };
+        store.append(event, Durability::Durable).await?;
+        store.add_revocation(&Revocation::Run(run.clone()), &reason).await
+    })?;
+    let closed = store.close();
+    done.map_err(host::unwritten)?;
+    closed?;
+    if ui.json() {
+        ui.document("loong.sessions.cancel/1", &json!({ "run": run }));
+    } else {
+        ui.line(format!("cancelled {run}"));
+    }
+    Ok(())
+}
+
 fn list(ui: &mut Ui, places: &Places) -> Result<(), CommandError> {
     let store = host::store(places)?;
-    let runs = host::wait(store.waiting_runs())?.map_err(host::unwritten)?;
+    let read =
+        host::wait(async { Ok::<_, LedgerError>((under_way(&store).await?, store.waiting_runs().await?)) });
+    let (running, runs) = read?.map_err(host::unwritten)?;
     store.close()?;
     if ui.json() {
+        let running: Vec<_> = running
+            .iter()
+            .map(|run| {
+                json!({
+                    "run": run.run, "process": run.process.id, "started": time_text(run.started_ms),
+                    "request": run.request,
+                })
+            })
+            .collect();
         let runs: Vec<_> = runs
             .iter()
             .map(|run| {
@@ -76,23 +146,25 @@ fn list(ui: &mut Ui, places: &Places) -> Result<(), CommandError> {
                 })
             })
             .collect();
-        ui.document("loong.sessions/1", &json!({ "runs": runs }));
+        ui.document("loong.sessions/1", &json!({ "runs": runs, "running": running }));
         return Ok(());
     }
-    if runs.is_empty() {
-        ui.note("no run waits");
+    if runs.is_empty() && running.is_empty() {
+        ui.note("no run is under way, and none waits");
     }
-    let rows: Vec<Vec<String>> = runs
-        .iter()
-        .map(|run| {
-            let waits =
-                run.approval.as_ref().map_or_else(String::new, |approval| format!("waits for {approval}"));
-            let name = run.id.get(..12).unwrap_or(&run.id).to_owned();
-            let words = format!("loong {}", run.request.words.join(" "));
-            vec![time_text(run.created_ms), name, if run.resumed { "goes on".into() } else { waits }, words]
-        })
-        .collect();
-    ui.table(0, &rows);
+    let under_way = running.iter().map(|run| {
+        let name = run.run.get(..12).unwrap_or(&run.run).to_owned();
+        let process = format!("under way in process {}", run.process.id);
+        vec![time_text(run.started_ms), name, process, format!("loong {}", run.request)]
+    });
+    let waiting = runs.iter().map(|run| {
+        let waits =
+            run.approval.as_ref().map_or_else(String::new, |approval| format!("waits for {approval}"));
+        let name = run.id.get(..12).unwrap_or(&run.id).to_owned();
+        let words = format!("loong {}", run.request.words.join(" "));
+        vec![time_text(run.created_ms), name, if run.resumed { "goes on".into() } else { waits }, words]
+    });
+    ui.table(0, &under_way.chain(waiting).collect::<Vec<_>>());
     Ok(())
 }
 
@@ -118,6 +190,7 @@ fn revoke(ui: &mut Ui, places: &Places, args: &RevokeArgs) -> Result<(), Command
         let (token, generation, key) = match &revocation {
             Revocation::Token(token) => (Some(token.clone()), None, None),
             Revocation::Key(key) => (None, None, Some(key.clone())),
+            Revocation::Run(_) => (None, None, None),
             Revocation::Generation => {
                 let all = store.revocations(0).await?;
                 let count =

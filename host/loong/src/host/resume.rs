@@ -1,13 +1,12 @@
 //! Runs that stop for an approval and go on, and what reaches a run from outside while it goes on.
 
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 
 use loong_kernel::{Event, Outcome};
 use loong_manifest::Code;
 use loong_store::{RunRequest, WaitingRun};
 
-use super::{Host, INPUT_KEPT_BYTES_MAX, REVOCATIONS_PAUSE, Session, now_ms, unwritten};
+use super::{Host, INPUT_KEPT_BYTES_MAX, Session, now_ms, unwritten};
 use crate::error::CommandError;
 use crate::{changes, grant_file};
 
@@ -40,13 +39,8 @@ impl Host {
                 if !new {
                     continue;
                 }
-                self.note(Event::ApprovalDecided {
-                    run: None,
-                    approval: name,
-                    outcome: Outcome::Allow,
-                    scope: grant.scope(),
-                    by,
-                })?;
+                let (run, approval, outcome, scope) = (None, name, Outcome::Allow, grant.scope());
+                self.wait(self.kernel.note(Event::ApprovalDecided { run, approval, outcome, scope, by }))?;
             }
         }
         Ok(())
@@ -72,31 +66,6 @@ impl Host {
             }
         }
         Ok(())
-    }
-
-    /// Takes over what was revoked since this was last asked. What it takes over again would revoke what is new.
-    pub(super) async fn take_revocations(&self) -> Result<(), CommandError> {
-        loop {
-            let seen = self.revocations_seen.load(Ordering::Acquire);
-            let news = self.store.revocations(seen).await.map_err(unwritten)?;
-            if news.is_empty() {
-                return Ok(());
-            }
-            for (number, revocation, _) in news {
-                self.kernel.revoke_again(&revocation);
-                self.revocations_seen.store(number, Ordering::Release);
-            }
-        }
-    }
-
-    /// Takes over what other processes revoke while the run goes on. Ends only when that is not possible any more.
-    pub(super) async fn hear_of_revocations(&self) -> CommandError {
-        loop {
-            tokio::time::sleep(REVOCATIONS_PAUSE).await;
-            if let Err(error) = self.take_revocations().await {
-                return error;
-            }
-        }
     }
 
     /// Keeps a run that stopped for an approval, so that it can go on, and says how. One that went on and is over is

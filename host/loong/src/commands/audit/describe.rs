@@ -47,6 +47,10 @@ pub(super) fn what(event: &Event) -> (String, String, Option<Code>) {
             said(format!("{plugin} {version}: {} → {}", before.short(), digest.short()), "swapped")
         }
         Event::PluginUnloaded { plugin, reason, .. } => said(format!("{plugin}: {reason}"), "unloaded"),
+        Event::PluginState { plugin, digest, state, reason, .. } => {
+            let reason = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+            said(format!("{plugin} {}{reason}", digest.short()), &state.as_str().replace('_', " "))
+        }
         Event::ScanEvaluated { plugin, high, medium, low, blocked, .. } => said(
             format!("{plugin}: {high} high, {medium} medium, {low} low"),
             if *blocked { "blocked" } else { "passed" },
@@ -55,6 +59,9 @@ pub(super) fn what(event: &Event) -> (String, String, Option<Code>) {
             (format!("{plugin}: {reason}"), "refused".into(), Some(*code))
         }
         Event::TokenIssued { holder, .. } => said(format!("for {holder}"), "issued"),
+        Event::TokenRevoked { run: Some(run), reason, .. } => {
+            said(format!("run {}: {reason}", run.get(..12).unwrap_or(run)), "cancelled")
+        }
         Event::TokenRevoked { token, generation, key, reason, .. } => {
             let which = match (token, generation, key) {
                 (Some(token), _, _) => format!("token {token}"),

@@ -1,4 +1,4 @@
-//! `loong plugins`: make, build, check, sign and look at components. Nothing here runs one.
+//! `loong plugins`: make, build, check, sign, swap and look at components.
 
 mod build;
 mod check;
@@ -8,6 +8,8 @@ mod init;
 mod list;
 mod project;
 mod sign;
+mod status;
+mod swap;
 mod template;
 
 use std::path::Path;
@@ -25,7 +27,7 @@ use crate::ui::Ui;
 /// Largest component that is read, in bytes: the most that any tier allows.
 const BYTES_MAX: u64 = 128 << 20;
 
-/// Make, build, check, sign and look at components
+/// Make, build, check, sign, swap and look at components
 #[derive(clap::Subcommand)]
 pub enum PluginsCommand {
     Init(init::InitArgs),
@@ -34,6 +36,11 @@ pub enum PluginsCommand {
     Sign(sign::SignArgs),
     List(list::ListArgs),
     Info(info::InfoArgs),
+    Status(status::StatusArgs),
+    Swap(swap::SwapArgs),
+    Rollback(swap::RollbackArgs),
+    Quarantine(status::QuarantineArgs),
+    Clear(status::ClearArgs),
 }
 
 pub fn run(ui: &mut Ui, places: &Places, command: PluginsCommand) -> Result<(), CommandError> {
@@ -44,6 +51,11 @@ pub fn run(ui: &mut Ui, places: &Places, command: PluginsCommand) -> Result<(), 
         PluginsCommand::Sign(args) => sign::run(ui, places, &args),
         PluginsCommand::List(args) => list::run(ui, places, &args),
         PluginsCommand::Info(args) => info::run(ui, places, &args),
+        PluginsCommand::Status(args) => status::run(ui, places, &args),
+        PluginsCommand::Swap(args) => swap::run(ui, places, &args),
+        PluginsCommand::Rollback(args) => swap::roll_back(ui, places, &args),
+        PluginsCommand::Quarantine(args) => status::quarantine(ui, places, &args),
+        PluginsCommand::Clear(args) => status::clear(ui, places, &args),
     }
 }
 
