@@ -139,22 +139,24 @@ pub enum ResolveError {
 /// All active plugins. A snapshot: changing the set makes a new one.
 pub struct Catalog<P> {
     plugins: BTreeMap<PluginId, Arc<Active<P>>>,
+    /// Other versions of these, for those that were built for interfaces that only they offer.
+    beside: Vec<Arc<Active<P>>>,
 }
 
 impl<P> Default for Catalog<P> {
     fn default() -> Self {
-        Self { plugins: BTreeMap::new() }
+        Self { plugins: BTreeMap::new(), beside: Vec::new() }
     }
 }
 
 impl<P> Clone for Catalog<P> {
     fn clone(&self) -> Self {
-        Self { plugins: self.plugins.clone() }
+        Self { plugins: self.plugins.clone(), beside: self.beside.clone() }
     }
 }
 
 impl<P> Catalog<P> {
-    /// All active plugins in the order of their ids.
+    /// All active plugins in the order of their ids; of each the version that its id leads to.
     pub fn plugins(&self) -> impl Iterator<Item = &Arc<Active<P>>> {
         self.plugins.values()
     }
@@ -168,14 +170,28 @@ impl<P> Catalog<P> {
     pub fn with(&self, plugin: Arc<Active<P>>) -> Self {
         let mut plugins = self.plugins.clone();
         plugins.insert(plugin.id.clone(), plugin);
-        Self { plugins }
+        Self { plugins, beside: self.beside.clone() }
     }
 
-    /// The catalog without a plugin.
-    pub fn without(&self, plugin: &PluginId) -> Self {
+    /// The catalog with another version of a plugin beside the one that its id leads to.
+    pub fn with_beside(&self, plugin: Arc<Active<P>>) -> Self {
+        let mut beside = self.beside.clone();
+        beside.retain(|other| other.digest != plugin.digest);
+        beside.push(plugin);
+        Self { plugins: self.plugins.clone(), beside }
+    }
+
+    /// The catalog without a component.
+    pub fn without(&self, digest: &Digest) -> Self {
+        let other = |plugin: &Arc<Active<P>>| plugin.digest != *digest;
         let mut plugins = self.plugins.clone();
-        plugins.remove(plugin);
-        Self { plugins }
+        plugins.retain(|_, plugin| other(plugin));
+        Self { plugins, beside: self.beside.iter().filter(|plugin| other(plugin)).cloned().collect() }
+    }
+
+    /// Everything that is active: the plugins, and other versions of them.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Active<P>>> {
+        self.plugins.values().chain(&self.beside)
     }
 
     /// The plugins that export an interface an importer wants.
@@ -183,7 +199,7 @@ impl<P> Catalog<P> {
         let offers = |operation: &Offered| {
             operation.name.interface.as_ref().is_some_and(|interface| interface.satisfies(wanted))
         };
-        self.plugins.values().filter(|plugin| plugin.operations.iter().any(offers)).collect()
+        self.all().filter(|plugin| plugin.operations.iter().any(offers)).collect()
     }
 
     /// Finds an operation by its full name (`core:git/git@0.1.0#log`, the version may be absent or an older
@@ -194,17 +210,21 @@ impl<P> Catalog<P> {
     }
 
     /// The same among the operations that whoever asks may see.
-    pub(crate) fn resolve_among(
-        &self,
+    pub(crate) fn resolve_among<'a>(
+        &'a self,
         name: &str,
         may_see: impl Fn(&Active<P>, &Offered) -> bool,
     ) -> Result<(Arc<Active<P>>, Offered), ResolveError> {
-        let mut found: Vec<(&Arc<Active<P>>, &Offered)> = self
-            .plugins
-            .values()
-            .flat_map(|plugin| plugin.operations.iter().map(move |operation| (plugin, operation)))
-            .filter(|(plugin, operation)| answers(plugin, operation, name) && may_see(plugin, operation))
-            .collect();
+        let among = |plugins: &mut dyn Iterator<Item = &'a Arc<Active<P>>>| -> Vec<_> {
+            plugins
+                .flat_map(|plugin| plugin.operations.iter().map(move |operation| (plugin, operation)))
+                .filter(|(plugin, operation)| answers(plugin, operation, name) && may_see(plugin, operation))
+                .collect()
+        };
+        let mut found = among(&mut self.plugins.values());
+        if found.is_empty() {
+            found = among(&mut self.beside.iter());
+        }
         match found.len() {
             0 => Err(ResolveError::Unknown),
             1 => found

@@ -126,6 +126,24 @@ fn install_waiter(sandbox: &Sandbox) {
     put(sandbox, "core:waiter", "waiter", "0.1.0", &wat::parse_str(text).unwrap(), &operations);
 }
 
+/// A component that doubles with whatever version of the interface.
+fn install_doubler(sandbox: &Sandbox, name: &str, interface: &str) {
+    let text = format!(
+        r#"(component
+          (import "{interface}" (instance $adder (export "add" (func (param "a" u32) (param "b" u32) (result u32)))))
+          (core func $add (canon lower (func $adder "add")))
+          (core module $m
+            (import "adder" "add" (func $add (param i32 i32) (result i32)))
+            (func (export "double") (param i32) (result i32) (call $add (local.get 0) (local.get 0))))
+          (core instance $i (instantiate $m (with "adder" (instance (export "add" (func $add))))))
+          (func $double (param "a" u32) (result u32) (canon lift (core func $i "double")))
+          (instance $api (export "double" (func $double)))
+          (export "core:{name}/api@0.1.0" (instance $api)))"#
+    );
+    let operations = json!({ "tools": { "operations": ["core:adder/*"], "reason": "to add" } });
+    put(sandbox, &format!("core:{name}"), name, "0.1.0", &wat::parse_str(text).unwrap(), &operations);
+}
+
 fn add(sandbox: &Sandbox) -> Ended {
     sandbox.shell("loong tools call core:adder.add '{\"a\": 1, \"b\": 2}'")
 }
@@ -297,6 +315,32 @@ fn a_newer_version_in_the_folder_is_taken_over_by_itself_when_it_wants_no_more()
     assert_eq!(String::from_utf8_lossy(&ended.stdout).trim(), "1003", "{said}");
     assert!(said.contains("`core:adder` 0.1.5 was not taken over by itself"), "{said}");
     check(&loong(&sandbox, "plugins status core:adder"), 0, "switched");
+    check_sum(&sandbox, "1003");
+}
+
+#[test]
+fn versions_with_other_interfaces_are_active_side_by_side() {
+    let sandbox = Sandbox::new();
+    install(&sandbox, &GOOD);
+    install_doubler(&sandbox, "old", "core:adder/adder@0.1.0");
+    install_waiter(&sandbox);
+    let run = start(&sandbox, "tools call core:waiter.wait");
+    under_way(&sandbox, "waiter");
+    install(&sandbox, &Version { interface: "core:adder/adder@0.2.0", ..better() });
+    install_doubler(&sandbox, "new", "core:adder/adder@0.2.0");
+    check(&loong(&sandbox, "plugins swap core:adder 0.2.0"), 0, "core:adder 0.1.0 → 0.2.0");
+    for (name, sum) in [("old", "4"), ("new", "1004")] {
+        let ended = loong(&sandbox, &format!("tools call core:{name}.double '{{\"a\": 2}}'"));
+        assert_eq!((ended.exit, ended.stdout.trim()), (0, sum), "{name}: {}", ended.stderr);
+    }
+    // The run under way was built for the interface of the version before, and goes on with it.
+    let name = under_way(&sandbox, "waiter");
+    std::thread::sleep(Duration::from_secs(1));
+    check(&loong(&sandbox, "audit recent --kind plugin_swapped"), 0, "core:adder 0.2.0");
+    check(&loong(&sandbox, &format!("sessions cancel {name}")), 0, "cancelled");
+    let ended = run.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(said.contains("[run_cancelled]"), "{said}");
     check_sum(&sandbox, "1003");
 }
 

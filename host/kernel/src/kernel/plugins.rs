@@ -34,7 +34,17 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
                 format!("`{}` is active at tier {}; this one is {}", plugin.id, active.tier, plugin.tier);
             return Err(Fault::Denied { code: Code::TierTooLow, reason, policies: Vec::new() });
         }
-        self.replace(Arc::new(plugin), run.map(|run| run.id().to_string())).await
+        self.replace(Arc::new(plugin), run.map(|run| run.id().to_string()), false).await
+    }
+
+    /// The same, and the version before stays active beside it, for those that were built for interfaces that only
+    /// it offers.
+    pub async fn activate_keeping(
+        self: &Arc<Self>,
+        plugin: Active<E::Plugin>,
+        run: Option<&Run>,
+    ) -> Result<(), Fault> {
+        self.replace(Arc::new(plugin), run.map(|run| run.id().to_string()), true).await
     }
 
     /// Makes a plugin active. New calls reach it at once; those of the version before may end.
@@ -42,6 +52,7 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
         self: &Arc<Self>,
         plugin: Arc<Active<E::Plugin>>,
         run: Option<String>,
+        keep: bool,
     ) -> Result<(), Fault> {
         let before = self.catalog.load().plugin(&plugin.id).cloned();
         let before = before.filter(|before| before.digest != plugin.digest);
@@ -57,11 +68,26 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
             None => loaded(run.clone(), &plugin),
         };
         self.append(event, Durability::Written).await?;
-        self.catalog.rcu(|catalog| catalog.with(Arc::clone(&plugin)));
-        if let Some(before) = before {
+        self.catalog.rcu(|catalog| {
+            let catalog = catalog.with(Arc::clone(&plugin));
+            match before.as_ref().filter(|_| keep) {
+                Some(before) => catalog.with_beside(Arc::clone(before)),
+                None => catalog,
+            }
+        });
+        if let Some(before) = before.filter(|_| !keep) {
             self.supervised.before().insert(before.id.clone(), Arc::clone(&before));
             self.drain(before, run);
         }
+        Ok(())
+    }
+
+    /// Makes another version of an active plugin active beside it, for those that were built for interfaces that only
+    /// this one offers.
+    pub async fn activate_beside(&self, plugin: Active<E::Plugin>, run: Option<&Run>) -> Result<(), Fault> {
+        self.append(loaded(run.map(|run| run.id().to_string()), &plugin), Durability::Written).await?;
+        let plugin = Arc::new(plugin);
+        self.catalog.rcu(|catalog| catalog.with_beside(Arc::clone(&plugin)));
         Ok(())
     }
 
@@ -188,10 +214,9 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
         let reason = loong_manifest::escape(reason);
         let event = Event::TokenRevoked { run, token, generation, key, reason };
         self.append(event, Durability::Written).await?;
-        for plugin in
-            self.catalog.load_full().plugins().filter(|plugin| self.revoked.key(plugin.key.as_deref()))
+        for plugin in self.catalog.load_full().all().filter(|plugin| self.revoked.key(plugin.key.as_deref()))
         {
-            self.catalog.rcu(|catalog| catalog.without(&plugin.id));
+            self.catalog.rcu(|catalog| catalog.without(&plugin.digest));
             let event = Event::PluginUnloaded {
                 run: None,
                 plugin: plugin.id.clone(),

@@ -158,7 +158,7 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
         let before = self.supervised.before().remove(&bad.id).filter(|before| before.digest == *back_to);
         let active = self.catalog.load().plugin(&bad.id).map(|active| active.digest);
         match before {
-            Some(before) if active == Some(bad.digest) => self.replace(before, run).await,
+            Some(before) if active == Some(bad.digest) => self.replace(before, run, false).await,
             // Another was made active meanwhile, or whoever follows the chosen versions loads it.
             _ => Ok(()),
         }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
-use loong_kernel::Revocation;
-use loong_manifest::{Code, Digest, PluginId, Tier};
+use loong_kernel::{Active, Revocation};
+use loong_manifest::{Code, Digest, InterfaceName, PluginId, Tier};
+use loong_runtime::Plugin;
 use loong_store::Version;
 
 use super::{Host, Session, unwritten};
@@ -111,6 +112,20 @@ impl Host {
         self.kernel.check(Arc::clone(&plugin), session.run()).await?;
         let active = Arc::into_inner(plugin)
             .ok_or_else(|| CommandError::new(Code::HostFailed, "a check did not give its plugin back"))?;
+        let catalog = self.kernel.catalog();
+        let offers = |plugin: &Active<Plugin>, wanted: &InterfaceName| {
+            let mut interfaces =
+                plugin.operations.iter().filter_map(|operation| operation.name.interface.as_ref());
+            interfaces.any(|interface| interface.satisfies(wanted))
+        };
+        // Those that are active and were built for what only the version before offers go on with that.
+        let needed = catalog.plugin(id).is_some_and(|before| {
+            let mut imports = catalog.all().flat_map(|importer| importer.plugin.imports());
+            imports.any(|import| offers(before, &import.interface) && !offers(&active, &import.interface))
+        });
+        if needed {
+            return Ok(self.kernel.activate_keeping(active, Some(session.run())).await?);
+        }
         Ok(self.kernel.activate(active, Some(session.run())).await?)
     }
 

@@ -10,7 +10,7 @@ use loong_trust::{Candidate, Verified};
 
 use super::{Host, Session, now_ms};
 use crate::error::CommandError;
-use crate::locate;
+use crate::locate::{self, Entry};
 use crate::ui::Ui;
 
 /// Most components that one run loads.
@@ -167,7 +167,7 @@ impl Host {
         for _ in 0..PLUGINS_MAX {
             let catalog = self.kernel.catalog();
             let mut missing = None;
-            for importer in catalog.plugins() {
+            for importer in catalog.all() {
                 for import in importer.plugin.imports() {
                     match catalog.offering(&import.interface).first() {
                         None => missing = Some((importer.id.clone(), import.interface.clone())),
@@ -184,13 +184,26 @@ impl Host {
                 );
                 return Err(self.wait(self.refused(&importer.to_string(), None, error, session)));
             };
-            self.load_one(&entry.path, session, Tier::VerifiedCommunity)
+            self.load_import(entry, session)
                 .map_err(|error| error.detail(format!("`{importer}` imports `{interface}` from it")))?;
         }
         Err(CommandError::new(
             Code::ImportUnknown,
             format!("more than {PLUGINS_MAX} components would have to be loaded"),
         ))
+    }
+
+    /// Loads a component that another one imports from. Where its id leads to another version, it is active beside that.
+    fn load_import(&self, entry: &Entry, session: &Session) -> Result<(), CommandError> {
+        let id = &entry.manifest.id;
+        let digest = entry.digest();
+        let is_other = self.path.chosen(id).is_some_and(|chosen| Some(chosen.now.digest) != digest)
+            || self.kernel.catalog().plugin(id).is_some_and(|active| Some(active.digest) != digest);
+        if !is_other {
+            return self.load_one(&entry.path, session, Tier::VerifiedCommunity).map(drop);
+        }
+        let plugin = self.wait(self.prepare(&entry.path, session, Tier::VerifiedCommunity))?;
+        Ok(self.wait(self.kernel.activate_beside(plugin, Some(&session.run)))?)
     }
 
     /// Loads every component on the path that offers what the loaded ones may call by name.
