@@ -450,6 +450,11 @@ pub enum Outcome {
     NeedsApproval,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 /// What a call used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -458,6 +463,10 @@ pub struct Usage {
     pub duration_us: u64,
     /// Fuel consumed; 0 where fuel is not counted.
     pub fuel: u64,
+    /// CPU time of the guest and of what the host did for it on the same thread, in microseconds; without that of
+    /// the calls it made.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cpu_us: u64,
     /// Largest sum of all linear memories, in bytes.
     pub memory_peak_bytes: u64,
     /// Bytes of log, standard output and standard error.

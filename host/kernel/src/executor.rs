@@ -187,7 +187,7 @@ impl<E: Executor> Nested<E> {
     }
 
     /// The run it is running in.
-    pub fn run(&self) -> &Run {
+    pub const fn run(&self) -> &Arc<Run> {
         &self.run
     }
 

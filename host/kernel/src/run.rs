@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use loong_manifest::{Code, LimitName, PluginId};
+use loong_manifest::{Code, Digest, LimitName, PluginId};
 
 use crate::journal::{Entry, Journal};
 use crate::{Active, Fault};
@@ -88,6 +88,8 @@ pub struct Run {
     id: RunId,
     journal: Arc<Journal>,
     egress: Mutex<BTreeMap<String, Egress>>,
+    /// CPU time by component, in microseconds.
+    cpu: Mutex<BTreeMap<Digest, u64>>,
     calls: AtomicU64,
     denied: AtomicU64,
     open: AtomicU64,
@@ -104,6 +106,7 @@ impl Run {
             id,
             journal: Arc::new(Journal::resuming(earlier)),
             egress: Mutex::default(),
+            cpu: Mutex::default(),
             calls: AtomicU64::new(calls),
             denied: AtomicU64::new(0),
             open: AtomicU64::new(0),
@@ -151,6 +154,19 @@ impl Run {
 
     pub(crate) fn closed(&self) {
         self.open.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// CPU time that calls of a component took in this run so far, in microseconds.
+    pub fn cpu_us(&self, component: &Digest) -> u64 {
+        let cpu = self.cpu.lock().unwrap_or_else(PoisonError::into_inner);
+        cpu.get(component).copied().unwrap_or(0)
+    }
+
+    /// Adds CPU time that a call of a component took.
+    pub fn count_cpu(&self, component: &Digest, cpu_us: u64) {
+        let mut cpu = self.cpu.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum = cpu.entry(*component).or_default();
+        *sum = sum.saturating_add(cpu_us);
     }
 
     /// What the run did with a host so far.

@@ -58,6 +58,7 @@ impl Peak {
         let most = &mut self.most;
         most.duration_us = most.duration_us.max(usage.duration_us);
         most.fuel = most.fuel.max(usage.fuel);
+        most.cpu_us = most.cpu_us.max(usage.cpu_us);
         most.memory_peak_bytes = most.memory_peak_bytes.max(usage.memory_peak_bytes);
         most.output_bytes = most.output_bytes.max(usage.output_bytes);
     }

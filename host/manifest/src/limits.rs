@@ -17,6 +17,12 @@ pub enum LimitName {
     StackBytes,
     /// Guest instructions, in units of fuel.
     Fuel,
+    /// CPU time of one call, in milliseconds.
+    CpuMs,
+    /// CPU time of all calls of a plugin in one run, in milliseconds.
+    RunCpuMs,
+    /// CPU time of all calls of a plugin in this process, in milliseconds for each minute.
+    MinuteCpuMs,
     /// Bytes that one call makes the host copy in or out.
     HostCopyBytes,
     /// Handles that the guest holds at once.
@@ -72,6 +78,9 @@ impl LimitName {
             Self::Instances => "instances",
             Self::StackBytes => "stack_bytes",
             Self::Fuel => "fuel",
+            Self::CpuMs => "cpu_ms",
+            Self::RunCpuMs => "run_cpu_ms",
+            Self::MinuteCpuMs => "minute_cpu_ms",
             Self::HostCopyBytes => "host_copy_bytes",
             Self::Resources => "resources",
             Self::Depth => "depth",
@@ -132,6 +141,13 @@ pub struct Limits {
     pub deadline_ms: u64,
     /// Guest instructions of one call in units of fuel; counted only under [`Meter::EpochAndFuel`].
     pub fuel_max: u64,
+    /// CPU time of one call, in milliseconds: that of the guest, and of what the host does for it on the same thread.
+    pub cpu_ms_max: u64,
+    /// CPU time of all calls of the plugin in one run, in milliseconds.
+    pub run_cpu_ms_max: u64,
+    /// CPU time of all calls of the plugin in one process, in milliseconds for each minute. What is not used is kept
+    /// for one minute.
+    pub minute_cpu_ms_max: u64,
     /// Sum over all linear memories of the instance, in bytes.
     pub memory_bytes_max: u64,
     /// Sum over all tables of the instance, in elements.
@@ -189,6 +205,15 @@ pub struct LimitsAsked {
     /// Guest instructions of one call, in units of fuel. Asking for it turns the exact meter on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fuel_max: Option<u64>,
+    /// CPU time of one call, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_ms_max: Option<u64>,
+    /// CPU time of all calls in one run, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_cpu_ms_max: Option<u64>,
+    /// CPU time of all calls in one process, in milliseconds for each minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minute_cpu_ms_max: Option<u64>,
     /// Sum over all linear memories, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes_max: Option<u64>,

@@ -401,6 +401,9 @@ impl Weighing<'_> {
         let LimitsAsked {
             deadline_ms,
             fuel_max,
+            cpu_ms_max,
+            run_cpu_ms_max,
+            minute_cpu_ms_max,
             memory_bytes_max,
             output_bytes_max,
             processes_max,
@@ -411,6 +414,9 @@ impl Weighing<'_> {
         for (limit, asked, effective) in [
             ("deadline_ms", deadline_ms, &mut limits.deadline_ms),
             ("fuel_max", fuel_max, &mut limits.fuel_max),
+            ("cpu_ms_max", cpu_ms_max, &mut limits.cpu_ms_max),
+            ("run_cpu_ms_max", run_cpu_ms_max, &mut limits.run_cpu_ms_max),
+            ("minute_cpu_ms_max", minute_cpu_ms_max, &mut limits.minute_cpu_ms_max),
             ("memory_bytes_max", memory_bytes_max, &mut limits.memory_bytes_max),
             ("output_bytes_max", output_bytes_max, &mut limits.output_bytes_max),
             ("request_bytes_max", request_bytes_max, &mut limits.request_bytes_max),

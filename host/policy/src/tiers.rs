@@ -105,7 +105,7 @@ mod tests {
     fn refuses_what_it_does_not_know_and_what_is_missing() {
         check("processes_max = 0\n", "processes_max = 0\n", "accepted");
         check("depth_max = 4\n", "", "tiers.toml:7:1: missing field `depth_max`");
-        check("depth_max = 4\n", "depth_max = 4\ndepth_max = 5\n", "tiers.toml:31:1: duplicate key");
+        check("depth_max = 4\n", "depth_max = 4\ndepth_max = 5\n", "tiers.toml:34:1: duplicate key");
         check(
             "depth_max = 4\n",
             "depth_max = -4\n",

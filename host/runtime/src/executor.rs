@@ -17,6 +17,7 @@ use wasmtime::Store;
 use wasmtime::component::Val;
 
 use crate::artifact::Artifacts;
+use crate::cpu::{self, Bill, Minutes};
 use crate::egress::{Egress, EgressSettings};
 use crate::engine::{CALLS_MAX, Engines};
 use crate::fault::{self, Stop};
@@ -74,6 +75,7 @@ pub struct Runtime {
     artifacts: Artifacts,
     services: Services,
     budget: Arc<Budget>,
+    minutes: Minutes,
     /// Calls from outside that may be under way at once; the pools have room for these and what they nest.
     calls: Semaphore,
 }
@@ -91,6 +93,7 @@ impl Runtime {
                 empty_folder: settings.empty_folder,
             },
             budget: Budget::new(settings.memory_bytes_max),
+            minutes: Minutes::default(),
             calls: Semaphore::new(CALLS_MAX),
         }
     }
@@ -227,6 +230,8 @@ impl Executor for Runtime {
 
     async fn execute(&self, job: Job<Self>) -> Finished<Output> {
         let deadline = job.deadline;
+        let mut bill = Bill::new(&self.minutes, Arc::clone(&job.plugin), Arc::clone(job.nested.run()));
+        let allowance = bill.allowance();
         // Rounded up: a little of the time was over before the call came here.
         let allowed = deadline.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
         let late = Fault::Deadline { deadline_ms: u64::try_from(allowed).unwrap_or(u64::MAX) };
@@ -249,17 +254,22 @@ impl Executor for Runtime {
             // The clock before every slice of the guest as well as a timer: timers are late while all threads are
             // busy with guests, and a guest that waits in a host call has no slices.
             let in_time = poll_fn(|context| {
-                if Instant::now() < deadline {
-                    work.as_mut().poll(context)
-                } else {
-                    Poll::Ready(Err(late.clone()))
+                if Instant::now() >= deadline {
+                    return Poll::Ready(Err(late.clone()));
                 }
+                if bill.us >= allowance.us {
+                    return Poll::Ready(Err(allowance.exceeded()));
+                }
+                let (polled, used_us) = cpu::measured(|| work.as_mut().poll(context));
+                bill.us = bill.us.saturating_add(used_us);
+                polled
             });
             tokio::time::timeout_at(deadline.into(), in_time).await.unwrap_or(Err(late))
         };
         let usage = Usage {
             duration_us: 0,
             fuel,
+            cpu_us: bill.us,
             memory_peak_bytes: probe.memory_peak_bytes.load(Ordering::Relaxed),
             output_bytes: probe.output_bytes.load(Ordering::Relaxed),
             ..Usage::default()

@@ -5,6 +5,7 @@
 pub mod artifact;
 mod bindings;
 mod capability;
+mod cpu;
 mod egress;
 pub mod engine;
 mod executor;

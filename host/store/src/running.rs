@@ -106,11 +106,12 @@ impl Store {
                         transaction
                             .prepare_cached(
                                 "INSERT INTO peak (digest, operation, calls, failures, duration_us, fuel, memory_bytes,
-                                     output_bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                                     output_bytes, cpu_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
                                  ON CONFLICT DO UPDATE SET calls = calls + excluded.calls,
                                      failures = failures + excluded.failures,
                                      duration_us = max(duration_us, excluded.duration_us),
                                      fuel = max(fuel, excluded.fuel),
+                                     cpu_us = max(cpu_us, excluded.cpu_us),
                                      memory_bytes = max(memory_bytes, excluded.memory_bytes),
                                      output_bytes = max(output_bytes, excluded.output_bytes)",
                             )?
@@ -123,6 +124,7 @@ impl Store {
                                 ms(usage.fuel),
                                 ms(usage.memory_peak_bytes),
                                 ms(usage.output_bytes),
+                                ms(usage.cpu_us),
                             ])?;
                     }
                 }
@@ -139,7 +141,7 @@ impl Store {
         self.work(move |connection| {
             let read = || -> rusqlite::Result<Vec<(String, Peak)>> {
                 let mut select = connection.prepare_cached(
-                    "SELECT operation, calls, failures, duration_us, fuel, memory_bytes, output_bytes FROM peak
+                    "SELECT operation, calls, failures, duration_us, fuel, memory_bytes, output_bytes, cpu_us FROM peak
                      WHERE digest = ?1 ORDER BY operation",
                 )?;
                 let rows = select.query_map([digest.as_bytes()], |row| {
@@ -149,6 +151,7 @@ impl Store {
                     peak.most.fuel = number(4)?;
                     peak.most.memory_peak_bytes = number(5)?;
                     peak.most.output_bytes = number(6)?;
+                    peak.most.cpu_us = number(7)?;
                     Ok((row.get(0)?, peak))
                 })?;
                 rows.collect()

@@ -29,7 +29,7 @@ pub(crate) const FORMAT: &str = "
          request TEXT NOT NULL) STRICT, WITHOUT ROWID;
      CREATE TABLE peak (
          digest BLOB NOT NULL, operation TEXT NOT NULL, calls INTEGER NOT NULL, failures INTEGER NOT NULL,
-         duration_us INTEGER NOT NULL, fuel INTEGER NOT NULL, memory_bytes INTEGER NOT NULL,
+         duration_us INTEGER NOT NULL, fuel INTEGER NOT NULL, cpu_us INTEGER NOT NULL, memory_bytes INTEGER NOT NULL,
          output_bytes INTEGER NOT NULL, PRIMARY KEY (digest, operation)) STRICT, WITHOUT ROWID;";
 
 /// What there was nothing against for so long is forgotten, in milliseconds.

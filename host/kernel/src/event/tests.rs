@@ -23,6 +23,7 @@ fn events() -> Vec<Event> {
         || Review { plugin: "core:budget".parse().unwrap(), outcome: Outcome::Deny, reason: text("spent") };
     let usage = Usage {
         duration_us: 1,
+        cpu_us: 1_200,
         fuel: 2,
         memory_peak_bytes: 3,
         output_bytes: 4,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use loong_manifest::{Code, Digest, OperationName, PluginId};
+use loong_manifest::{Code, Digest, LimitName, OperationName, PluginId};
 
 use super::Kernel;
 use crate::breaker::{Breaker, Change, Entry, State};
@@ -169,7 +169,17 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
 fn is_failure(fault: &Fault, whole: bool) -> bool {
     match fault {
         Fault::Trap { .. } | Fault::Result { .. } => true,
-        Fault::Limit { .. } => fault.code() == Code::LimitExceeded,
+        Fault::Limit { limit, .. } => !matches!(
+            limit,
+            // What others used, or the run as a whole.
+            LimitName::Depth
+                | LimitName::ConcurrentCalls
+                | LimitName::Calls
+                | LimitName::Refusals
+                | LimitName::EgressHosts
+                | LimitName::RunCpuMs
+                | LimitName::MinuteCpuMs
+        ),
         Fault::Deadline { .. } => whole,
         _ => false,
     }

@@ -83,3 +83,35 @@ fn many_runaways_share_the_machine_with_a_neighbour() {
     }
     assert!(answers >= 10, "the neighbour answered {answers} times");
 }
+
+#[test]
+fn cpu_time_is_bounded_for_a_call_for_a_run_and_over_time() {
+    let looping = || guest("tool_loops_forever").official().limit("deadline_ms", 5_000);
+    let world = World::of(looping().limit("cpu_ms_max", 200));
+    let expected = "limit_exceeded: the plugin exceeded its limit of 200 cpu_ms";
+    check(&world, "core:tool-loops-forever", "go", json!({}), expected);
+    let usage = world.calls_of("core:tool-loops-forever")[0].ended[0].1;
+    assert!((200_000..260_000).contains(&usage.cpu_us), "{usage:?}");
+    drop(world);
+
+    let go = |world: &World| world.call("core:tool-loops-forever.go", json!({}));
+    let world = World::of(looping().limit("cpu_ms_max", 200).limit("run_cpu_ms_max", 300));
+    assert_eq!(go(&world).said(), expected);
+    let of_run = "limit_exceeded: the plugin exceeded its limit of 300 run_cpu_ms";
+    assert_eq!(go(&world).said(), of_run);
+    let ended = go(&world);
+    assert_eq!(ended.said(), of_run);
+    assert!(ended.elapsed.as_millis() < 50, "it is refused at once: {:?}", ended.elapsed);
+    assert_eq!(world.call("core:good-adds.add", json!({ "a": 1, "b": 2 })).said(), "3", "others go on");
+    drop(world);
+
+    let world = World::of(looping().limit("cpu_ms_max", 200).limit("minute_cpu_ms_max", 300));
+    assert_eq!(go(&world).said(), expected);
+    let over_time = "limit_exceeded: the plugin exceeded its limit of 300 minute_cpu_ms";
+    assert_eq!(go(&world).said(), over_time);
+    // A third of a second gives less than two milliseconds back.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let ended = go(&world);
+    assert_eq!(ended.said(), over_time);
+    assert!(ended.elapsed.as_millis() < 100, "{:?}", ended.elapsed);
+}
