@@ -58,6 +58,9 @@ pub struct GrantArgs {
     /// Offer what the settings say of audit sinks, and nothing else.
     #[arg(skip)]
     sinks: bool,
+    /// Count the instructions of every component.
+    #[arg(skip)]
+    pub count_fuel: bool,
 }
 
 /// Refuses a folder in which Loong's own files are, or that is among them: no component reaches settings, keys,
@@ -91,7 +94,7 @@ impl GrantArgs {
         places: &Places,
         component: &Verified,
     ) -> Result<Offer, CommandError> {
-        let mut offer = Offer::default();
+        let mut offer = Offer { count_fuel: self.count_fuel, ..Offer::default() };
         if self.sinks {
             return Ok(sinks::offer(settings, component));
         }

@@ -74,6 +74,7 @@ codes! {
     ArtifactCorrupt "artifact_corrupt" Host "a compiled artifact in the cache is not what the host wrote there";
     AuditBroken "audit_broken" Refused "the audit log was changed, shortened or reordered";
     AuditUnavailable "audit_unavailable" Host "the audit log cannot be written, so nothing is done";
+    BenchExceeded "bench_exceeded" Refused "an operation uses more than the baseline that was recorded";
     CapabilityDenied "capability_denied" Refused "policy does not grant a capability that the component needs";
     CheckpointInvalid "checkpoint_invalid" Refused "a checkpoint of the audit log is not signed by the pinned key, or is for another log";
     CircuitOpen "circuit_open" Plugin "the plugin failed too often and is left alone for some time";

@@ -32,6 +32,8 @@ pub struct Offer {
     pub hosts: BTreeSet<Endpoint>,
     /// Hosts that may be reached although their addresses are inside the operator's own network.
     pub inside: BTreeSet<Endpoint>,
+    /// Count the instructions of the component, although neither it nor its tier asks for it.
+    pub count_fuel: bool,
 }
 
 /// A folder of the host that a component may be given.
@@ -228,7 +230,7 @@ fn weigh(policy: &PolicySet, subject: &Subject<'_>, offer: &Offer) -> Preview {
     let nothing = LimitsAsked::default();
     let asked = subject.manifest.map_or(&nothing, |manifest| &manifest.limits);
     let limits = weighing.limits(&row.limits, asked);
-    let meter = if asked.fuel_max.is_some() { Meter::EpochAndFuel } else { row.meter };
+    let meter = if asked.fuel_max.is_some() || offer.count_fuel { Meter::EpochAndFuel } else { row.meter };
     Preview {
         plugin: subject.id.clone(),
         version: subject.version.clone(),

@@ -109,7 +109,7 @@ mod tests {
         check(
             "depth_max = 4\n",
             "depth_max = -4\n",
-            "tiers.toml:30:13: invalid value: integer `-4`, expected u32",
+            "tiers.toml:33:13: invalid value: integer `-4`, expected u32",
         );
         check(
             "depth_max = 4\n",

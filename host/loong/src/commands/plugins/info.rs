@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use loong_manifest::{Manifest, Meter};
+use loong_kernel::{Peak, Usage};
+use loong_manifest::{Digest, Manifest, Meter, OperationName};
 use loong_policy::{Asked, Outcome, Preview};
 use loong_trust::Verified;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::check_list::standing_text;
 use super::{bytes_text, weighing};
@@ -41,6 +42,7 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &InfoArgs) -> Result<(), C
         .map_err(|error| CommandError::from(error).detail(format!("in `{}`", path.display())))?;
     let (policy, offer) = weighing(&args.grants, places, &verified)?;
     let preview = loong_policy::preview(&policy, &verified, &offer);
+    let peaks = peaks(places, verified.digest())?;
     if ui.json() {
         let contents = verified.contents();
         let value = json!({
@@ -60,6 +62,9 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &InfoArgs) -> Result<(), C
             })).collect::<Vec<_>>(),
             "not_callable": contents.skipped.iter().map(|skipped| json!({ "name": skipped.name, "why": skipped.why })).collect::<Vec<_>>(),
             "admission": preview,
+            "highest": peaks.iter().map(|(operation, peak)| json!({
+                "operation": operation, "calls": peak.calls, "failures": peak.failures, "used": peak.most,
+            })).collect::<Vec<_>>(),
         });
         ui.document("loong.plugins.info/1", &value);
         return Ok(());
@@ -67,8 +72,19 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &InfoArgs) -> Result<(), C
     head(ui, &path, &verified, &preview);
     asked(ui, &preview);
     operations(ui, &verified);
-    limits(ui, &preview);
+    limits(ui, &verified, &preview, &peaks);
     Ok(())
+}
+
+/// The most that each operation ever used. Nothing is made where nothing ever ran.
+fn peaks(places: &Places, digest: &Digest) -> Result<Vec<(OperationName, Peak)>, CommandError> {
+    if !places.database().exists() {
+        return Ok(Vec::new());
+    }
+    let store = host::store(places)?;
+    let peaks = host::wait(store.peaks(digest));
+    store.close()?;
+    peaks?.map_err(host::unwritten)
 }
 
 fn section(ui: &mut Ui, title: &str, rows: &[Vec<String>]) {
@@ -151,19 +167,46 @@ fn first_sentence(text: &str) -> String {
     }
 }
 
-fn limits(ui: &mut Ui, preview: &Preview) {
-    let limits = &preview.limits;
-    let mut rows = vec![
-        ("deadline", format!("{} ms", limits.deadline_ms)),
-        ("memory", bytes_text(limits.memory_bytes_max)),
-        ("output", bytes_text(limits.output_bytes_max)),
-        ("processes", limits.processes_max.to_string()),
-    ];
-    if preview.meter == Meter::EpochAndFuel {
-        rows.push(("fuel", limits.fuel_max.to_string()));
+/// Each limit: what the manifest asks for, what policy allows, and the most that a call ever used.
+fn limits(ui: &mut Ui, verified: &Verified, preview: &Preview, peaks: &[(OperationName, Peak)]) {
+    let numbers = |value: serde_json::Result<Value>| match value {
+        Ok(Value::Object(members)) => members,
+        _ => serde_json::Map::new(),
+    };
+    let asked = numbers(
+        verified.manifest().map_or(Ok(Value::Null), |manifest| serde_json::to_value(&manifest.limits)),
+    );
+    let allowed = numbers(serde_json::to_value(&preview.limits));
+    let most = |of: fn(&Usage) -> u64| peaks.iter().map(|(_, peak)| of(&peak.most)).max();
+    let highest = |name: &str| match name {
+        "deadline_ms" => most(|usage| usage.duration_us.div_ceil(1_000)),
+        "fuel_max" => most(|usage| usage.fuel).filter(|fuel| *fuel > 0),
+        "cpu_ms_max" => most(|usage| usage.cpu_us.div_ceil(1_000)),
+        "memory_bytes_max" => most(|usage| usage.memory_peak_bytes),
+        "output_bytes_max" => most(|usage| usage.output_bytes),
+        _ => None,
+    };
+    let text = |name: &str, number: Option<u64>| match number {
+        None => "–".to_owned(),
+        Some(number) if name.ends_with("bytes_max") => bytes_text(number),
+        Some(number) if name.ends_with("_ms_max") || name.ends_with("_ms") => format!("{number} ms"),
+        Some(number) => number.to_string(),
+    };
+    let number =
+        |members: &serde_json::Map<String, Value>, name: &str| members.get(name).and_then(Value::as_u64);
+    let counted = |name: &&String| *name != "fuel_max" || preview.meter == Meter::EpochAndFuel;
+    let mut rows = vec![["", "asked", "allowed", "highest so far"].map(str::to_owned).to_vec()];
+    rows.extend(allowed.keys().filter(counted).map(|name| {
+        let words = name.trim_end_matches("_max").trim_end_matches("_ms").replace('_', " ");
+        let (asked, allowed) = (text(name, number(&asked, name)), text(name, number(&allowed, name)));
+        vec![words, asked, allowed, text(name, highest(name))]
+    }));
+    section(ui, "limits", &rows);
+    let calls: u64 = peaks.iter().map(|(_, peak)| peak.calls).sum();
+    let failures: u64 = peaks.iter().map(|(_, peak)| peak.failures).sum();
+    if calls > 0 {
+        ui.line(format!("\n{calls} calls so far, {failures} of them failed"));
     }
-    let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, text)| vec![name.to_owned(), text]).collect();
-    section(ui, "limits of one call", &rows);
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `loong plugins`: make, build, check, sign, swap and look at components.
 
+mod bench;
 mod build;
 mod check;
 mod check_list;
@@ -32,6 +33,7 @@ const BYTES_MAX: u64 = 128 << 20;
 pub enum PluginsCommand {
     Init(init::InitArgs),
     Build(build::BuildArgs),
+    Bench(bench::BenchArgs),
     Check(check::CheckArgs),
     Sign(sign::SignArgs),
     List(list::ListArgs),
@@ -47,6 +49,7 @@ pub fn run(ui: &mut Ui, places: &Places, command: PluginsCommand) -> Result<(), 
     match command {
         PluginsCommand::Init(args) => init::run(ui, &args),
         PluginsCommand::Build(args) => build::run(ui, &args),
+        PluginsCommand::Bench(args) => bench::run(ui, places, args),
         PluginsCommand::Check(args) => check::run(ui, places, &args),
         PluginsCommand::Sign(args) => sign::run(ui, places, &args),
         PluginsCommand::List(args) => list::run(ui, places, &args),
