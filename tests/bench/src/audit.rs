@@ -213,6 +213,7 @@ fn writing() -> Row {
         inserted.add(begun.elapsed());
     }
     compare(
+        "",
         "audit writer, 20,000 records, grouped",
         "SQLite insert of run and text, one index, grouped",
         &written,
@@ -336,5 +337,5 @@ fn turns(
             }
         }
     }
-    compare(what, against, &asked, &read, goal)
+    compare("", what, against, &asked, &read, goal)
 }

@@ -19,6 +19,7 @@
 mod audit;
 mod bench;
 mod raw;
+mod table;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -50,6 +51,7 @@ fn main() {
         println!("{}", raw::minimal(Path::new(file)));
         return;
     }
+    let before = bench::machine();
     let component = arguments.iter().find(|argument| argument.ends_with(".wasm"));
     let rows = if arguments.iter().any(|argument| argument == "--audit") {
         audit::measure()
@@ -59,8 +61,11 @@ fn main() {
     if arguments.iter().any(|argument| argument == "--json") {
         println!(
             "{}",
-            serde_json::to_string_pretty(&json!({ "schema": "loong.bench/1", "rows": bench::json(&rows) }))
-                .unwrap()
+            serde_json::to_string_pretty(&json!({
+                "schema": "loong.bench/2", "machine": { "before": before, "after": bench::machine() },
+                "rows": bench::json(&rows),
+            }))
+            .unwrap()
         );
     } else {
         bench::print(&rows);
@@ -169,6 +174,12 @@ fn measure(real: Option<&Path>) -> Vec<Row> {
     let compiled = host.folder.path().join("echo.cwasm");
     std::fs::write(&compiled, &artifact).unwrap();
     rows.push(start(&host, &echo, &compiled));
+    rows.extend(table::peers(&host, &artifact, &text));
+    rows.extend(table::loading(&host, real.unwrap_or(&echo)));
+    rows.extend(table::durable(&host));
+    rows.extend(table::swapping(&host, &text));
+    rows.extend(table::runaways(&host));
+    rows.extend(table::sizes(&host));
     rows
 }
 
@@ -220,8 +231,10 @@ fn calls(host: &Host, artifact: &[u8], text: &str) -> Vec<Row> {
         governed("bench:echo/echo@1.0.0#echo", false, &mut samples[3]);
     }
     let [bare, typed, nested, json] = samples;
+    // A hop is what the nested call takes longer than the one that it is in.
     vec![
         compare(
+            "",
             "governed call, typed, 1 KB, smallest guest",
             "bare engine, fresh pooled instance, same call",
             &typed,
@@ -229,6 +242,7 @@ fn calls(host: &Host, artifact: &[u8], text: &str) -> Vec<Row> {
             None,
         ),
         compare(
+            "",
             "governed call, JSON in and out, 1 KB",
             "bare engine, fresh pooled instance, same call",
             &json,
@@ -236,11 +250,12 @@ fn calls(host: &Host, artifact: &[u8], text: &str) -> Vec<Row> {
             None,
         ),
         compare(
-            "pack -> tool: two governed calls, 1 KB",
-            "governed call, typed, 1 KB",
-            &nested,
-            &typed,
-            None,
+            "P7",
+            "governed hop from a pack to a tool, 1 KB",
+            "bare engine, fresh pooled instance, same call",
+            &nested.without(&typed),
+            &bare,
+            Some(1.5),
         ),
     ]
 }
@@ -286,7 +301,7 @@ fn real_component(host: &Host, path: &Path, text: &str) -> Row {
         });
     }
     let what = "governed call of tool-text count, 1 KB";
-    compare(what, "bare engine, fresh pooled instance, same call", &governed, &raw, Some(1.5))
+    compare("P1", what, "bare engine, fresh pooled instance, same call", &governed, &raw, Some(1.5))
 }
 
 /// Handing an event to the audit log against inserting the same row into SQLite without waiting for the disk.
@@ -319,6 +334,7 @@ fn append(host: &Host) -> Row {
         }
     }
     compare(
+        "P9",
         "audit append, queued",
         "SQLite insert, one transaction each, NORMAL",
         &queued,
@@ -351,6 +367,7 @@ fn json_to_values(host: &Host, artifact: &[u8], text: &str) -> Vec<Row> {
         assert!(!back.is_empty() && printed == document);
     }
     vec![compare(
+        "P10",
         "JSON text -> WIT -> JSON text, 1 KB string",
         "parse and print the same JSON",
         &converted,
@@ -392,6 +409,7 @@ fn start(host: &Host, component: &Path, compiled: &Path) -> Row {
         time(minimal(), &mut least);
     }
     compare(
+        "P5",
         "`loong tools call`, warm, start to end",
         "smallest program: start, artifact, one call",
         &whole,

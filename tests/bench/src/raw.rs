@@ -7,8 +7,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use loong_manifest::Meter;
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker, Val, types};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker, ResourceTable, Val, types};
 use wasmtime::{Engine, Store};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 /// Compiles a component in the child, as the host does.
 pub fn compile(compiler: &Path, component: &[u8]) -> Vec<u8> {
@@ -89,6 +90,59 @@ impl Function {
         let function = instance.get_func(&mut store, self.index).unwrap();
         function.call(&mut store, arguments, &mut results).unwrap();
         results
+    }
+}
+
+/// The same with WASI, as hosts offer it to every component.
+pub struct Linking {
+    component: Component,
+    linker: Linker<Wasi>,
+    echo: ComponentExportIndex,
+}
+
+/// What WASI needs in a store.
+pub struct Wasi {
+    ctx: WasiCtx,
+    table: ResourceTable,
+}
+
+impl WasiView for Wasi {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.ctx, table: &mut self.table }
+    }
+}
+
+fn wasi_linker(engine: &Engine) -> Linker<Wasi> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_sync(&mut linker).unwrap();
+    linker
+}
+
+impl Linking {
+    pub fn new(engine: &Engine, artifact: &[u8]) -> Self {
+        // SAFETY: the artifact was made by `compile` above, in this run.
+        let component = unsafe { Component::deserialize(engine, artifact) }.unwrap();
+        let outer = component.get_export_index(None, "bench:echo/echo@1.0.0").unwrap();
+        let echo = component.get_export_index(Some(&outer), "echo").unwrap();
+        Self { component, linker: wasi_linker(engine), echo }
+    }
+
+    /// One call in a fresh instance, with a linker of its own if `anew` says so.
+    pub fn call(&self, text: &str, anew: bool) -> String {
+        let engine = self.component.engine();
+        let wasi = Wasi { ctx: WasiCtx::builder().build(), table: ResourceTable::new() };
+        let mut store = Store::new(engine, wasi);
+        store.set_epoch_deadline(u64::MAX / 2);
+        let own;
+        let linker = if anew {
+            own = wasi_linker(engine);
+            &own
+        } else {
+            &self.linker
+        };
+        let instance = linker.instantiate(&mut store, &self.component).unwrap();
+        let echo = instance.get_typed_func::<(&str,), (String,)>(&mut store, self.echo).unwrap();
+        echo.call(&mut store, (text,)).unwrap().0
     }
 }
 
