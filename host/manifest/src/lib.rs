@@ -5,6 +5,7 @@
 pub mod canonical;
 mod capability;
 mod code;
+mod confinement;
 mod digest;
 mod egress;
 mod host;
@@ -20,6 +21,7 @@ pub use capability::{
     LogRequest, ProcessRequest, StreamRequest, ToolsRequest, authority_of_import, pattern_matches,
 };
 pub use code::{Blame, Code};
+pub use confinement::{Confinement, SandboxPlan, SandboxReport};
 pub use digest::Digest;
 pub use egress::{
     HttpDestination, HttpRequest, Scheme, SecretUse, SecretsRequest, TcpDestination, TcpRequest, Tls,

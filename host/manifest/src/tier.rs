@@ -48,11 +48,11 @@ impl std::fmt::Display for Tier {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExecutionTier {
-    /// Small limits, both meters.
+    /// Small limits, both meters. A program is one process that reaches its folders only, or it does not run.
     Restricted,
-    /// Middle limits.
+    /// Middle limits. A program reaches its folders only, as far as the kernel enforces it.
     Balanced,
-    /// The widest limits.
+    /// The widest limits. A program acts with the rights of the person, without a way to more.
     Trusted,
 }
 
