@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use loong_manifest::{Digest, InterfaceName, Limits, OperationName, PluginId, Risk, Tier};
+use loong_manifest::{
+    Confinement, Digest, InterfaceName, Limits, Meter, OperationName, PluginId, Risk, Tier,
+};
 use loong_policy::{Admitted, Grants, Principal};
 
 use crate::standing::Traffic;
@@ -28,6 +30,8 @@ pub struct Active<P> {
     pub config_keys: Vec<String>,
     /// What each of its calls may use.
     pub limits: Limits,
+    /// What confines it, in the engine.
+    pub confinement: Confinement,
     /// What it offers.
     pub operations: Vec<Offered>,
     /// Its calls that are under way.
@@ -92,6 +96,7 @@ impl<P> Active<P> {
                 .map(|config| config.keys.clone())
                 .unwrap_or_default(),
             limits: admitted.limits().clone(),
+            confinement: in_the_engine(admitted),
             operations: verified
                 .operations()
                 .iter()
@@ -107,6 +112,19 @@ impl<P> Active<P> {
             traffic: Traffic::default(),
             plugin,
         }
+    }
+}
+
+/// What confines every component: the engine has these meters and this limit in any case.
+fn in_the_engine(admitted: &Admitted) -> Confinement {
+    let words: &[&str] = match admitted.meter() {
+        Meter::Epoch => &["wasm", "memory", "epoch"],
+        Meter::EpochAndFuel => &["wasm", "memory", "epoch", "fuel"],
+    };
+    Confinement {
+        execution_tier: admitted.execution_tier(),
+        enforced: words.iter().map(|&word| word.to_owned()).collect(),
+        missing: Vec::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is written down: one typed event for everything that decides, changes or ends something.
 
-use loong_manifest::{Code, Digest, OperationName, PluginId, Risk, Tier};
+use loong_manifest::{Code, Confinement, Digest, OperationName, PluginId, Risk, Tier};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +91,9 @@ pub enum Event {
         key: Option<String>,
         /// Names of the capabilities that were granted.
         grants: Vec<String>,
+        /// What confines its calls.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        confinement: Option<Confinement>,
     },
     /// A plugin took the place of another version of itself.
     PluginSwapped {
@@ -302,6 +305,9 @@ pub enum Event {
         /// What policy extensions said, in the order in which they were asked, unless they abstained.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         reviews: Vec<Review>,
+        /// What confines a program that was started, as that program itself reported before it ran.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        confinement: Option<Confinement>,
     },
     /// The host put a secret into a request. The value is never recorded.
     SecretUsed {

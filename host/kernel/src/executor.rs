@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use loong_manifest::{Code, Digest, OperationName, PluginId};
+use loong_manifest::{Code, Confinement, Digest, OperationName, PluginId};
 use loong_policy::Token;
 use serde_json::Value;
 
@@ -129,6 +129,7 @@ pub trait Road<E: Executor>: Send + Sync {
         capability: &'static str,
         target: String,
         refused: Option<Code>,
+        confinement: Option<Confinement>,
         durability: Durability,
     ) -> Boxed<'a, Result<(), Fault>>;
 }
@@ -255,11 +256,27 @@ impl<E: Executor> Nested<E> {
         crate::chain::fingerprint(&[&of, request].concat())
     }
 
-    /// Writes down, before it happens, that the plugin uses a capability on something outside. In a high-risk
-    /// call it is on the disk when this returns.
-    pub async fn effect(&self, capability: &'static str, target: String) -> Result<(), Fault> {
+    /// Writes down, before it runs, that the plugin starts a program, and what confines it. In a high-risk call it
+    /// is on the disk when this returns.
+    pub async fn effect(
+        &self,
+        capability: &'static str,
+        target: String,
+        confinement: Confinement,
+    ) -> Result<(), Fault> {
         let durability = self.durability.max(Durability::Written);
-        self.road.effect(self, capability, target, None, durability).await
+        self.road.effect(self, capability, target, None, Some(confinement), durability).await
+    }
+
+    /// Writes down that the plugin was refused a program, because this machine cannot confine it.
+    pub async fn unconfined(
+        &self,
+        capability: &'static str,
+        target: String,
+        confinement: Confinement,
+    ) -> Result<(), Fault> {
+        let code = Some(Code::ConfinementUnavailable);
+        self.road.effect(self, capability, target, code, Some(confinement), Durability::Queued).await
     }
 
     /// Asks to reach another machine, after the grants were looked at: policy extensions review it, and it is
@@ -296,7 +313,7 @@ impl<E: Executor> Nested<E> {
 
     /// Writes down that the plugin was refused something.
     pub async fn refused(&self, capability: &'static str, target: String, code: Code) -> Result<(), Fault> {
-        self.road.effect(self, capability, target, Some(code), Durability::Queued).await
+        self.road.effect(self, capability, target, Some(code), None, Durability::Queued).await
     }
 
     pub(crate) const fn outcome(refused: Option<Code>) -> Outcome {

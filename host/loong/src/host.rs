@@ -5,7 +5,7 @@ mod load;
 mod resume;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,6 +27,7 @@ use crate::error::CommandError;
 use crate::grant::LoadArgs;
 use crate::locate::PluginPath;
 use crate::places::Places;
+use crate::programs;
 use crate::running;
 use crate::settings::Settings;
 use crate::ui::Ui;
@@ -130,21 +131,17 @@ impl Host {
         let artifacts = Artifacts::open(
             &places.cache.join("artifacts"),
             &places.cache.join("artifact.key"),
-            compiler()?,
+            programs::compiler()?,
             COMPILE_DEADLINE,
             progress,
         )
         .map_err(|error| CommandError::new(error.code(), error.to_string()))?;
-        let empty_folder = places.cache.join("empty");
-        keep_empty(&empty_folder).map_err(|error| {
-            CommandError::file(Code::FileUnwritable, "make the empty folder", &empty_folder, &error)
-        })?;
         let executor = Runtime::new(loong_runtime::Settings {
             artifacts,
             kv: Arc::new(store.clone()),
             watch: Arc::<Terminal>::clone(&watch),
             egress: egress::settings(&settings, places)?,
-            empty_folder: empty_folder.into(),
+            programs: programs::settings(places)?,
             memory_bytes_max: MEMORY_BYTES_MAX,
         });
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -354,22 +351,6 @@ pub fn unwritten(error: loong_kernel::LedgerError) -> CommandError {
     CommandError::new(error.code(), format!("the database cannot be used: {error}"))
 }
 
-/// A folder that holds nothing and in which nothing can be made, so that no program leaves there what another
-/// one would read, such as a `.git`.
-fn keep_empty(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = |mode| std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode));
-    std::fs::create_dir_all(folder)?;
-    mode(0o500)?;
-    if std::fs::read_dir(folder)?.next().is_some() {
-        mode(0o700)?;
-        std::fs::remove_dir_all(folder)?;
-        std::fs::create_dir(folder)?;
-        mode(0o500)?;
-    }
-    Ok(())
-}
-
 /// Waits until somebody asks this process to end.
 pub async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
@@ -387,24 +368,4 @@ pub async fn interrupted() {
     .await;
 }
 
-/// The compiler: beside this program.
-pub fn compiler() -> Result<PathBuf, CommandError> {
-    let own = std::env::current_exe().map_err(|error| {
-        CommandError::new(Code::HostFailed, format!("this program cannot find itself: {error}"))
-    })?;
-    Ok(own.with_file_name("loong-compile"))
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn what_was_left_in_the_empty_folder_is_removed() {
-        let folder = std::env::temp_dir().join(format!("loong-empty-{}", std::process::id()));
-        std::fs::create_dir_all(folder.join(".git/hooks")).unwrap();
-        super::keep_empty(&folder).unwrap();
-        super::keep_empty(&folder).unwrap();
-        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
-        assert!(std::fs::metadata(&folder).unwrap().permissions().readonly());
-        std::fs::remove_dir(&folder).unwrap();
-    }
 }

@@ -15,6 +15,7 @@ mod host;
 mod locate;
 mod places;
 mod policies;
+mod programs;
 mod risk;
 mod running;
 #[cfg(test)]

@@ -88,6 +88,7 @@ codes! {
     ComponentTruncated "component_truncated" Request "the file ends in the middle of the component";
     ComponentUnsupported "component_unsupported" Request "the component uses a feature that the host does not offer";
     ConfigInvalid "config_invalid" Request "a settings file is wrong";
+    ConfinementUnavailable "confinement_unavailable" Refused "this machine cannot confine a program as its execution tier asks";
     Deadline "deadline" Plugin "the call did not end before its deadline";
     DepthExceeded "depth_exceeded" Plugin "calls between components are nested too deeply";
     EgressDenied "egress_denied" Refused "policy or the host's own rules do not let the plugin reach this address";

@@ -1,7 +1,7 @@
 //! Runs one call: a fresh store and instance, limits armed, a deadline over everything.
 
 use std::future::poll_fn;
-use std::path::Path;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -63,10 +63,20 @@ pub struct Settings {
     pub watch: Arc<dyn Watch>,
     /// The way to other machines.
     pub egress: EgressSettings,
-    /// An empty folder, for programs that are started without one.
-    pub empty_folder: Arc<Path>,
+    /// How programs are started.
+    pub programs: Programs,
     /// Memory of all guests of the process together, in bytes.
     pub memory_bytes_max: u64,
+}
+
+/// How programs of the machine are started.
+pub struct Programs {
+    /// The program `loong-sandbox`.
+    pub sandbox: PathBuf,
+    /// An empty folder, for programs that are started without one.
+    pub empty_folder: PathBuf,
+    /// Where a confined program gets a folder of its own while it runs.
+    pub own_folders: PathBuf,
 }
 
 /// The executor of the host.
@@ -90,7 +100,7 @@ impl Runtime {
                 kv: settings.kv,
                 watch: settings.watch,
                 egress: Egress::new(settings.egress),
-                empty_folder: settings.empty_folder,
+                programs: Arc::new(settings.programs),
             },
             budget: Budget::new(settings.memory_bytes_max),
             minutes: Minutes::default(),

@@ -40,8 +40,7 @@ pub(crate) struct Services {
     pub(crate) kv: Arc<dyn KvSpace>,
     pub(crate) watch: Arc<dyn Watch>,
     pub(crate) egress: Arc<Egress>,
-    /// An empty folder for programs that need none.
-    pub(crate) empty_folder: Arc<std::path::Path>,
+    pub(crate) programs: Arc<crate::Programs>,
 }
 
 /// What one call has used of the limits that the host counts itself.

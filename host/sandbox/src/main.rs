@@ -2,7 +2,7 @@
 //!
 //! A program of its own, so that the host runs no code between fork and exec. It says in one line what is enforced
 //! and waits for the host to write that down: only when a line end comes on standard input does the program start.
-//! `loong-sandbox --probe` says what this machine can enforce.
+//! `loong-sandbox --probe TIER` says what this machine can enforce.
 //!
 //! Exit codes: those of the program · 70 it was not started · 126 it cannot be run.
 
@@ -30,16 +30,13 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let plan = arguments.next().and_then(|plan| plan.into_string().ok());
     match (plan.as_deref(), arguments.next()) {
-        (Some("--probe"), None) => {
-            let plan = SandboxPlan {
-                execution_tier: ExecutionTier::Restricted,
-                read: Vec::new(),
-                write: Vec::new(),
-                deadline_s: 1,
-            };
-            report(&confined(&plan));
-            ExitCode::SUCCESS
-        }
+        (Some("--probe"), Some(tier)) => match tier.to_str().and_then(plan_of) {
+            Some(plan) => {
+                report(&confined(&plan));
+                ExitCode::SUCCESS
+            }
+            None => usage(),
+        },
         (Some(plan), Some(program)) => match serde_json::from_str(plan) {
             Ok(plan) => start(&plan, program, arguments),
             Err(error) => {
@@ -47,11 +44,20 @@ fn main() -> ExitCode {
                 ExitCode::from(NOT_STARTED)
             }
         },
-        _ => {
-            eprintln!("usage: loong-sandbox PLAN PROGRAM [ARGUMENT...] | loong-sandbox --probe");
-            ExitCode::from(2)
-        }
+        _ => usage(),
     }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("usage: loong-sandbox PLAN PROGRAM [ARGUMENT...] | loong-sandbox --probe TIER");
+    ExitCode::from(2)
+}
+
+/// The plan of a program that is granted nothing.
+fn plan_of(tier: &str) -> Option<SandboxPlan> {
+    let tiers = [ExecutionTier::Restricted, ExecutionTier::Balanced, ExecutionTier::Trusted];
+    let execution_tier = tiers.into_iter().find(|known| known.as_str() == tier)?;
+    Some(SandboxPlan { execution_tier, read: Vec::new(), write: Vec::new(), deadline_s: 1 })
 }
 
 fn start(plan: &SandboxPlan, program: OsString, arguments: impl Iterator<Item = OsString>) -> ExitCode {

@@ -61,7 +61,8 @@ fn without<T: Send + 'static>(calls: &[libc::c_long], work: impl FnOnce() -> T +
 }
 
 fn landlock_here() -> bool {
-    let SandboxReport::Ready(Confinement { missing, .. }) = said(&run(&["--probe"], b"")).0 else {
+    let SandboxReport::Ready(Confinement { missing, .. }) = said(&run(&["--probe", "restricted"], b"")).0
+    else {
         return false;
     };
     missing.is_empty()

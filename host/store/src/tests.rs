@@ -84,6 +84,7 @@ fn event(n: u64) -> Event {
             outcome: Outcome::Allow,
             code: None,
             reviews: Vec::new(),
+            confinement: None,
         },
         3 => Event::CallFinished {
             run,

@@ -168,6 +168,7 @@ fn event(number: u64) -> Event {
             outcome: Outcome::Allow,
             code: None,
             reviews: Vec::new(),
+            confinement: None,
         },
         _ => Event::SearchEvaluated {
             run,

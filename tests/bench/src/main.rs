@@ -111,7 +111,11 @@ impl Host {
             kv: Arc::new(store.clone()),
             watch: Arc::new(()),
             egress: loong_runtime::EgressSettings { roots: Arc::new(Vec::new), secrets: Arc::new(()) },
-            empty_folder: folder.path().into(),
+            programs: loong_runtime::Programs {
+                sandbox: beside("loong-sandbox"),
+                empty_folder: folder.path().into(),
+                own_folders: folder.path().join("programs"),
+            },
             memory_bytes_max: 1 << 30,
         });
         let policy = PolicySet::builtin(Preset::Default).unwrap();

@@ -33,7 +33,7 @@ static CHANGING: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         // The audit log as a table: as wide as what is in it, each line with the first digits of its run.
         (r"(?m)^(\[TIME\]  \w+) +[0-9a-f]{8}\b", "$1  [RUN]"),
         (r"(?m)^(\[TIME\].*?\S) {3,}", "$1  "),
-        (r"\b(loong|loong-compile) \d+\.\d+\.\d+\b", "$1 [VERSION]"),
+        (r"\b(loong|loong-compile|loong-sandbox) \d+\.\d+\.\d+\b", "$1 [VERSION]"),
     ]
     .map(|(pattern, name)| (Regex::new(pattern).unwrap(), name))
     .into()

@@ -11,7 +11,7 @@ use crate::root;
 
 /// What was built, and where it is.
 pub struct Fixtures {
-    /// The program `loong`; `loong-compile` is beside it.
+    /// The program `loong`; `loong-compile` and `loong-sandbox` are beside it.
     pub loong: PathBuf,
     /// Where [`plugins`] puts the first-party components, each with its signature file.
     pub plugins: PathBuf,
@@ -81,7 +81,7 @@ impl Fixtures {
     fn build(&self) {
         if std::env::var_os("LOONG_BIN").is_none() {
             // One by one: cargo unifies the features of what it builds together.
-            for package in ["loong", "loong-compile"] {
+            for package in ["loong", "loong-compile", "loong-sandbox"] {
                 succeed(self.command(cargo()).args(["build", "--locked", "--package", package]));
             }
         }

@@ -3,12 +3,21 @@
 
 use std::path::Path;
 
-use loong_manifest::{Code, Digest, Risk, Tier};
+use loong_manifest::{Code, Digest, ExecutionTier, Risk, Tier};
 
 use super::*;
 
 fn text(text: &str) -> String {
     text.to_owned()
+}
+
+fn confinement(enforced: &[&str], missing: &[&str]) -> Confinement {
+    let words = |words: &[&str]| words.iter().map(|&word| text(word)).collect();
+    Confinement {
+        execution_tier: ExecutionTier::Balanced,
+        enforced: words(enforced),
+        missing: words(missing),
+    }
 }
 
 /// One event of each kind, every member set.
@@ -59,6 +68,7 @@ fn events() -> Vec<Event> {
             tier: Tier::Official,
             key: Some(text("key")),
             grants: vec![text("process")],
+            confinement: Some(confinement(&["wasm", "memory", "epoch"], &[])),
         },
         Event::PluginSwapped {
             run: Some(run()),
@@ -169,6 +179,7 @@ fn events() -> Vec<Event> {
             outcome: Outcome::Deny,
             code: Some(Code::CapabilityDenied),
             reviews: vec![review()],
+            confinement: Some(confinement(&["rlimits", "no_new_privs"], &["landlock"])),
         },
         Event::SecretUsed {
             run: run(),

@@ -239,5 +239,6 @@ fn loaded<P>(run: Option<String>, plugin: &Active<P>) -> Event {
         tier: plugin.tier,
         key: plugin.key.clone(),
         grants: plugin.grants.names(),
+        confinement: Some(plugin.confinement.clone()),
     }
 }

@@ -194,6 +194,7 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
             outcome: if refused.is_some() { Outcome::Deny } else { Outcome::Allow },
             code: refused,
             reviews: reviews.into_iter().map(|review| review.said).collect(),
+            confinement: None,
         };
         self.append(event, durability).await?;
         match (refused, reason) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use loong_manifest::{Code, Tier};
+use loong_manifest::{Code, Confinement, Tier};
 use tokio::task::JoinSet;
 
 use super::{Call, Kernel};
@@ -77,6 +77,7 @@ impl<L: Ledger, E: Executor> Road<E> for Kernel<L, E> {
         capability: &'static str,
         target: String,
         refused: Option<Code>,
+        confinement: Option<Confinement>,
         durability: Durability,
     ) -> Boxed<'a, Result<(), Fault>> {
         if refused.is_some() {
@@ -94,6 +95,7 @@ impl<L: Ledger, E: Executor> Road<E> for Kernel<L, E> {
             outcome: Nested::<E>::outcome(refused),
             code: refused,
             reviews: Vec::new(),
+            confinement,
         };
         Box::pin(self.append(event, durability))
     }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use loong_manifest::Code;
+use loong_manifest::{Code, ExecutionTier, SandboxReport};
 use loong_store::{Against, AuditReader, Verified};
 use loong_trust::UtcTime;
 use serde::Serialize;
@@ -17,7 +17,7 @@ use crate::places::Places;
 use crate::settings::Settings;
 use crate::sinks::{self, Fail};
 use crate::ui::Ui;
-use crate::{audit_key, host, locate, policies, risk};
+use crate::{audit_key, host, locate, policies, programs, risk};
 
 /// Less room than this on the disk stops the audit log soon, in bytes.
 const ROOM_BYTES_MIN: u64 = 16 << 20;
@@ -91,6 +91,7 @@ pub fn run(ui: &mut Ui, places: &Places, _args: &DoctorArgs) -> Result<(), Comma
     checks.extend(audit(ui, places));
     checks.extend(sinks(places));
     checks.push(compiler());
+    checks.extend([ExecutionTier::Restricted, ExecutionTier::Balanced].map(confinement));
     checks.extend([target("wasm32-unknown-unknown"), target("wasm32-wasip2"), git()]);
     checks.extend(kernel());
     let bad: Vec<&Check> = checks.iter().filter(|check| check.status == Status::Bad).collect();
@@ -374,7 +375,7 @@ fn sinks(places: &Places) -> Vec<Check> {
 /// Whether the compiler is there, and compiles.
 fn compiler() -> Check {
     const HINT: &str = "build it: cargo build -p loong-compile; it belongs beside `loong`";
-    let path = match host::compiler() {
+    let path = match programs::compiler() {
         Ok(path) => path,
         Err(error) => return Check::failed("compiler", error),
     };
@@ -403,6 +404,40 @@ fn compiler() -> Check {
             )
         }
         Err(error) => Check::bad("compiler", format!("{} cannot be run: {error}", path.display()), HINT),
+    }
+}
+
+/// What this machine enforces on programs that plugins start.
+fn confinement(tier: ExecutionTier) -> Check {
+    const HINT: &str = "build it: cargo build -p loong-sandbox; it belongs beside `loong`";
+    let name = tier.as_str();
+    let path = match programs::sandbox() {
+        Ok(path) => path,
+        Err(error) => return Check::failed(name, error),
+    };
+    let output = match Command::new(&path).args(["--probe", name]).stderr(Stdio::null()).output() {
+        Ok(output) => output.stdout,
+        Err(error) => return Check::bad(name, format!("{} cannot be run: {error}", path.display()), HINT),
+    };
+    match serde_json::from_slice(&output) {
+        Ok(SandboxReport::Ready(found) | SandboxReport::Refused(found)) => {
+            let enforced = found.enforced.join(" ");
+            let missing = found.missing.join(", ");
+            let hint = if found.is_enough() {
+                "programs of plugins of this execution tier run with what there is, and it is recorded"
+            } else {
+                "programs of plugins of this execution tier are refused on this machine"
+            };
+            match missing.as_str() {
+                "" => Check::ok(name, enforced),
+                "processes" => {
+                    Check::ok(name, format!("{enforced}; not processes, which are not counted for root"))
+                }
+                _ => Check::note(name, format!("{enforced}; not {missing}"), hint),
+            }
+        }
+        Ok(SandboxReport::Failed(problem)) => Check::bad(name, problem, HINT),
+        Err(_) => Check::bad(name, format!("{} does not answer", path.display()), HINT),
     }
 }
 

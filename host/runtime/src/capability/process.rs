@@ -1,19 +1,22 @@
 //! `loong:host/process`: programs of the machine, run to their end without a shell.
 
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use loong_manifest::{Code, Digest};
+use loong_manifest::{Access, Code, Digest, ExecutionTier, SandboxPlan, SandboxReport};
 use loong_policy::Grants;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
-use super::{HostError, denied, invalid, limited, once};
+use self::child::Child;
+use self::folder::OwnFolder;
+use super::{HostError, denied, limited, once};
 use crate::bindings::host::{process, types};
 use crate::guest::Guest;
+
+mod child;
+mod folder;
 
 /// Where programs are looked up; the same for every plugin and every user.
 const SEARCH_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -31,9 +34,9 @@ impl process::Host for Guest {
             ));
         };
         let folder = match &request.folder {
-            None => self.services.empty_folder.to_path_buf(),
+            None => None,
             Some(folder) => match inside(&plugin.grants, folder) {
-                Ok(path) => path,
+                Ok(path) => Some(path),
                 Err(reason) => {
                     self.nested.refused("process", target, Code::CapabilityDenied).await?;
                     return Err(denied(Code::CapabilityDenied, folder, reason));
@@ -51,30 +54,76 @@ impl process::Host for Guest {
         let what = (target.clone(), request.output_bytes_max, request.deadline_ms);
         let what = format!("{what:?}");
 
-        let mut command = Command::new(program);
-        command
-            .args(&request.arguments)
-            .current_dir(folder)
-            .env_clear()
-            .env("PATH", SEARCH_PATH)
-            .env("LANG", "C.UTF-8")
-            .envs(&pattern.environment)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // A group of its own, so that its children can be ended with it.
-            .process_group(0)
-            .kill_on_drop(true);
         let maximum = plugin.limits.process_output_bytes_max;
         let kept = request.output_bytes_max.map_or(maximum, |asked| asked.min(maximum));
         let left = self.nested.deadline().saturating_duration_since(Instant::now());
         let allowed = request.deadline_ms.map_or(left, |asked| left.min(Duration::from_millis(asked.into())));
         let work = async {
-            self.nested.effect("process", target).await?;
-            run(command, request.stdin.unwrap_or_default(), kept, allowed).await.map(Ended::from)
+            let programs = &self.services.programs;
+            let tier = plugin.confinement.execution_tier;
+            // Dropped last: when nothing runs in it any more.
+            let own = match tier {
+                ExecutionTier::Trusted => None,
+                ExecutionTier::Restricted | ExecutionTier::Balanced => {
+                    Some(OwnFolder::make(&programs.own_folders).map_err(|error| failed(&error.to_string()))?)
+                }
+            };
+            let own_path = own.as_ref().map(OwnFolder::path);
+            let plan = plan(&plugin.grants, tier, own_path, allowed);
+            let mut command = Command::new(&programs.sandbox);
+            command
+                .arg(serde_json::to_string(&plan).map_err(|error| failed(&error.to_string()))?)
+                .arg(program)
+                .args(&request.arguments)
+                .current_dir(folder.as_deref().or(own_path).unwrap_or(&programs.empty_folder))
+                .env_clear()
+                .env("PATH", SEARCH_PATH)
+                .env("LANG", "C.UTF-8")
+                .envs(own_path.map(|path| ("TMPDIR", path)))
+                .envs(&pattern.environment)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                // A group of its own, so that its children can be ended with it.
+                .process_group(0)
+                .kill_on_drop(true);
+            let (child, report) = Child::start(command, allowed).await?;
+            match report {
+                SandboxReport::Ready(mut confinement) => {
+                    confinement.enforced.insert(0, "environment".to_owned());
+                    self.nested.effect("process", target, confinement).await?;
+                }
+                SandboxReport::Refused(confinement) => {
+                    let reason = format!("this machine cannot confine it: {confinement}");
+                    self.nested.unconfined("process", target.clone(), confinement).await?;
+                    return Err(denied(Code::ConfinementUnavailable, &target, &reason));
+                }
+                SandboxReport::Failed(problem) => return Err(failed(&problem)),
+            }
+            child.run(request.stdin.unwrap_or_default(), kept).await.map(Ended::from)
         };
         once(&self.nested, "process", &[what.as_bytes(), digest.as_bytes()], work).await.map(Ended::into)
     }
+}
+
+/// How a program is to be confined: it reaches the folders of its plugin, and one of its own. Pure but for the links
+/// in the paths of the folders.
+fn plan(grants: &Grants, tier: ExecutionTier, own: Option<&Path>, allowed: Duration) -> SandboxPlan {
+    let folders = |access| {
+        let granted = grants.folders.iter().filter(move |granted| granted.access == access);
+        granted.filter_map(|granted| granted.host.canonicalize().ok())
+    };
+    SandboxPlan {
+        execution_tier: tier,
+        read: folders(Access::Read).collect(),
+        write: folders(Access::Write).chain(own.map(Path::to_owned)).collect(),
+        deadline_s: allowed.as_secs().saturating_add(1),
+    }
+}
+
+/// A program that could not be started.
+fn failed(message: &str) -> HostError {
+    types::Error::Failed(types::Failure { code: "process-failed".into(), message: message.to_owned() }).into()
 }
 
 /// How a program ended, as the journal of a run keeps it.
@@ -148,106 +197,6 @@ fn find(command: &str) -> Option<PathBuf> {
         return None;
     }
     SEARCH_PATH.split(':').map(|folder| Path::new(folder).join(command)).find(|path| path.is_file())
-}
-
-/// Ends a program and its children when it is dropped, whatever the reason.
-struct Group {
-    child: Child,
-    leader: Option<Pid>,
-}
-
-impl Group {
-    /// Waits until the program has ended, and ends the children that it leaves behind. Before it is reaped,
-    /// because until then its number is nobody else's.
-    async fn wait(&mut self) -> std::io::Result<ExitStatus> {
-        if let Some(leader) = self.leader {
-            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-            let ended = tokio::task::spawn_blocking(move || waitid(WaitId::Pid(leader), options));
-            ended.await.map_err(std::io::Error::other)??;
-            let _ = kill_process_group(leader, Signal::KILL);
-            self.leader = None;
-        }
-        self.child.wait().await
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(leader) = self.leader {
-            // It fails only when the whole group has ended already.
-            let _ = kill_process_group(leader, Signal::KILL);
-        }
-    }
-}
-
-async fn run(
-    mut command: Command,
-    stdin: Vec<u8>,
-    kept: u64,
-    allowed: Duration,
-) -> Result<process::Output, HostError> {
-    let child = command.spawn().map_err(|error| {
-        types::Error::Failed(types::Failure {
-            code: "process-failed".into(),
-            message: error.kind().to_string(),
-        })
-    })?;
-    let leader = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    let mut group = Group { child, leader };
-    let (Some(mut input), Some(output), Some(errors)) =
-        (group.child.stdin.take(), group.child.stdout.take(), group.child.stderr.take())
-    else {
-        return Err(invalid("command", "has no standard streams"));
-    };
-    let write = async move {
-        // A program that does not read its input closes the pipe; that is its choice.
-        let _ = input.write_all(&stdin).await;
-        drop(input);
-    };
-    let work = async {
-        let (status, (), (stdout, stdout_truncated), (stderr, stderr_truncated)) =
-            tokio::join!(group.wait(), write, read(output, kept), read(errors, kept));
-        status.map(|status| process::Output {
-            status: how(status),
-            stdout,
-            stderr,
-            stdout_truncated,
-            stderr_truncated,
-        })
-    };
-    match tokio::time::timeout(allowed, work).await {
-        Ok(Ok(output)) => Ok(output),
-        Ok(Err(error)) => Err(types::Error::Unavailable(error.kind().to_string()).into()),
-        Err(_) => {
-            drop(group);
-            Err(types::Error::Deadline(u64::try_from(allowed.as_millis()).unwrap_or(u64::MAX)).into())
-        }
-    }
-}
-
-fn how(status: ExitStatus) -> process::Status {
-    use std::os::unix::process::ExitStatusExt;
-    match (status.code(), status.signal()) {
-        (Some(code), _) => process::Status::Exited(code.unsigned_abs()),
-        (None, signal) => process::Status::Signalled(signal.unwrap_or_default().unsigned_abs()),
-    }
-}
-
-/// Keeps the first `kept` bytes and throws the rest away, so that the program can end.
-async fn read(mut from: impl AsyncRead + Unpin, kept: u64) -> (Vec<u8>, bool) {
-    let mut bytes = Vec::new();
-    let mut truncated = false;
-    let mut buffer = vec![0; 16 << 10];
-    while let Ok(count) = from.read(&mut buffer).await {
-        if count == 0 {
-            break;
-        }
-        let room = usize::try_from(kept).unwrap_or(usize::MAX).saturating_sub(bytes.len());
-        let chunk = buffer.get(..count).unwrap_or_default();
-        bytes.extend_from_slice(chunk.get(..room.min(count)).unwrap_or_default());
-        truncated |= room < count;
-    }
-    (bytes, truncated)
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use loong_manifest::{Access, Code, PluginId, Tier};
 use loong_policy::{Offer, OfferedFolder, PolicySet, Preset, Token};
 use loong_runtime::artifact::Artifacts;
 use loong_runtime::{
-    Arguments, Channel, EgressSettings, Output, Plugin, Runtime, Secret, SecretError, Secrets, Stdin, Watch,
+    Arguments, Channel, EgressSettings, Output, Plugin, Programs, Runtime, Secret, SecretError, Secrets,
+    Stdin, Watch,
 };
 use loong_store::{AuditFilter, AuditReader, Store, StoreOptions};
 use loong_trust::{Candidate, RootKey, SigningKey, TrustRoot, UtcTime};
@@ -287,7 +288,11 @@ impl World {
                 roots: Arc::new(|| vec![servers::authority()]),
                 secrets: Arc::<Kept>::clone(&secrets),
             },
-            empty_folder: empty_folder.into(),
+            programs: Programs {
+                sandbox: fixtures().loong.with_file_name("loong-sandbox"),
+                empty_folder,
+                own_folders: folder.path().join("programs"),
+            },
             memory_bytes_max: 2 << 30,
         });
         // As in host/loong/src/host.rs.

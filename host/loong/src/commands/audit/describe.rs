@@ -174,6 +174,7 @@ mod tests {
             outcome: Outcome::Deny,
             code: Some(Code::CapabilityDenied),
             reviews: Vec::new(),
+            confinement: None,
         };
         let record = Record { index: 1, time_ms: 0, event, hash: digest };
         assert_eq!(cells(&record)[3..], ["core:git process: git push", "deny", "[capability_denied]"]);
