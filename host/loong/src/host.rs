@@ -367,5 +367,3 @@ pub async fn interrupted() {
     })
     .await;
 }
-
-}

@@ -34,7 +34,7 @@ const UNSAFE: &[(&str, &str)] = &[(
 
 /// Code lines, tests not counted: of the command line, and of everything else in host/ and registry/, which is what
 /// decides, links, limits and records. Before raising one, move code into a component.
-const LINES_MAX: [(&str, usize); 2] = [("host/loong/", 12_500), ("", 20_500)];
+const LINES_MAX: [(&str, usize); 2] = [("host/loong/", 12_500), ("", 21_500)];
 
 /// Lines of one file, tests not counted.
 const FILE_LINES_MAX: usize = 600;

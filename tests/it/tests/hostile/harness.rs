@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use loong_it::fixture::{self, fixtures};
 use loong_kernel::{Active, Call, Caller, Event, Executor, Fault, Kernel, Outcome, Run, RunId, Usage};
-use loong_manifest::{Access, Code, PluginId, Tier};
+use loong_manifest::{Access, Code, ExecutionTier, PluginId, Tier};
 use loong_policy::{Offer, OfferedFolder, PolicySet, Preset, Token};
 use loong_runtime::artifact::Artifacts;
 use loong_runtime::{
@@ -262,8 +262,23 @@ impl World {
         Self::with(&scratch().join("artifacts"), &scratch().join("artifact.key"), Duration::from_secs(60))
     }
 
+    /// A host whose owner lets official components run at this execution tier.
+    pub(crate) fn executing(tier: ExecutionTier) -> Self {
+        let trusted = "[official]\nexecution_tier = \"trusted\"";
+        let tiers = Preset::Default.tiers();
+        assert!(tiers.contains(trusted));
+        let tiers = tiers.replace(trusted, &format!("[official]\nexecution_tier = \"{tier}\""));
+        let policy = PolicySet::read(&Preset::Default.sources(), &tiers).unwrap();
+        let (artifacts, key) = (scratch().join("artifacts"), scratch().join("artifact.key"));
+        Self::under(policy, &artifacts, &key, Duration::from_secs(60))
+    }
+
     /// A host with its artifacts in this place, and so long for compiling.
     pub(crate) fn with(artifacts: &Path, key: &Path, deadline: Duration) -> Self {
+        Self::under(PolicySet::builtin(Preset::Default).unwrap(), artifacts, key, deadline)
+    }
+
+    fn under(policy: PolicySet, artifacts: &Path, key: &Path, deadline: Duration) -> Self {
         fs::create_dir_all(scratch()).unwrap();
         let alone = File::create(scratch().join("alone.lock")).unwrap();
         alone.lock().unwrap();
@@ -302,7 +317,6 @@ impl World {
             .enable_all()
             .build()
             .unwrap();
-        let policy = PolicySet::builtin(Preset::Default).unwrap();
         let kernel = Kernel::new(policy, store, executor, Box::new(now_ms));
         let (run, token) =
             tokio.block_on(kernel.start(RunId::from_random([7; 16]), "a test".into())).unwrap();

@@ -12,6 +12,7 @@ pub(crate) mod harness;
 
 mod calls;
 mod compile;
+mod confinement;
 mod cpu;
 mod egress;
 mod extensions;

@@ -29,11 +29,11 @@ fn world(commands: Value, deadline_ms: u64) -> World {
     world
 }
 
-fn request(command: &str, arguments: &[&str]) -> Value {
+pub(super) fn request(command: &str, arguments: &[&str]) -> Value {
     json!({ "command": command, "arguments": arguments, "folder": null, "stdin": null, "output-bytes-max": null, "deadline-ms": null })
 }
 
-fn run(world: &World, request: &Value) -> String {
+pub(super) fn run(world: &World, request: &Value) -> String {
     world.call("core:passes-process.process-run", json!({ "request": request })).said()
 }
 
@@ -47,7 +47,7 @@ fn running(argument: &str) -> bool {
 
 /// Waits a little until no process with this argument runs.
 #[track_caller]
-fn check_gone(argument: &str) {
+pub(super) fn check_gone(argument: &str) {
     let begun = Instant::now();
     while running(argument) {
         assert!(begun.elapsed() < Duration::from_millis(500), "`{argument}` still runs");
@@ -221,7 +221,7 @@ fn a_component_of_the_community_gets_no_process() {
 }
 
 /// Base64 text as it comes out of `list<u8>`.
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut bits = Vec::new();
     for byte in value.as_str().unwrap().bytes().filter(|byte| *byte != b'=') {
