@@ -151,6 +151,7 @@ impl GrantArgs {
             }
             offer.allow.insert(name.clone());
         }
+        offer.execution_tier_max = settings.execution_tiers.get(component.id()).copied();
         // The id of an unverified component is only its own claim: nobody's settings are handed out for it.
         if component.tier() > Tier::Unverified {
             offer.config = settings.plugins.get(&component.id().to_string()).cloned().unwrap_or_default();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use loong_kernel::RecordArguments;
-use loong_manifest::{Code, Endpoint};
+use loong_manifest::{Code, Endpoint, ExecutionTier, PluginId};
 use serde::Deserialize;
 
 use crate::error::CommandError;
@@ -22,6 +22,9 @@ pub struct Settings {
     /// Settings of plugins by plugin id, read through `loong:host/config`.
     #[serde(default)]
     pub plugins: BTreeMap<String, BTreeMap<String, String>>,
+    /// The widest execution tier of plugins by plugin id. Policy can set a tighter one; this widens none.
+    #[serde(default)]
+    pub execution_tiers: BTreeMap<PluginId, ExecutionTier>,
     /// Policy extensions, by id or name of an installed component. Nothing runs without them.
     #[serde(default)]
     pub extensions: Vec<String>,

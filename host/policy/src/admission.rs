@@ -34,6 +34,8 @@ pub struct Offer {
     pub inside: BTreeSet<Endpoint>,
     /// Count the instructions of the component, although neither it nor its tier asks for it.
     pub count_fuel: bool,
+    /// The widest execution tier of the component, where the operator set one. It widens nothing.
+    pub execution_tier_max: Option<ExecutionTier>,
 }
 
 /// A folder of the host that a component may be given.
@@ -239,7 +241,9 @@ fn weigh(policy: &PolicySet, subject: &Subject<'_>, offer: &Offer) -> Preview {
         denials: weighing.denials,
         grants: weighing.grants,
         limits,
-        execution_tier: row.execution_tier,
+        execution_tier: offer
+            .execution_tier_max
+            .map_or(row.execution_tier, |maximum| row.execution_tier.min(maximum)),
         meter,
     }
 }

@@ -428,6 +428,8 @@ fn admits_exactly_the_verified_bytes_or_nothing() {
     let unsigned = verify(candidate(None), &TrustRoot::empty(), 0).unwrap();
     let denial = admit(&policy, unsigned.clone(), &Offer::default()).unwrap_err();
     assert_eq!(denial.to_string(), "`process` (git) needs tier official, the component is unverified");
+    let wider = Offer { execution_tier_max: Some(ExecutionTier::Trusted), ..Offer::default() };
+    assert_eq!(preview(&policy, &unsigned, &wider).execution_tier, ExecutionTier::Restricted);
     assert_eq!(preview(&policy, &unsigned, &Offer::default()).denials, [denial]);
 
     let key = SigningKey::generate().unwrap();
@@ -439,6 +441,13 @@ fn admits_exactly_the_verified_bytes_or_nothing() {
     assert_eq!(**admitted.verified().bytes(), *bytes);
     assert_eq!(admitted.grants().names(), ["log", "process"]);
     assert_eq!(admitted.execution_tier(), ExecutionTier::Trusted);
+    let at_most = |verified, maximum| {
+        let offer = Offer { execution_tier_max: Some(maximum), ..Offer::default() };
+        admit(&policy, verified, &offer).unwrap().execution_tier()
+    };
+    for tier in [ExecutionTier::Restricted, ExecutionTier::Balanced, ExecutionTier::Trusted] {
+        assert_eq!(at_most(admitted.verified().clone(), tier), tier);
+    }
     assert_eq!(admitted.owner(), "core:x");
 }
 

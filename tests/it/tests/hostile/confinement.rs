@@ -39,11 +39,11 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
-/// A plugin that may run these scripts, change `/work` and read `/given`; and the folder that both are in.
+/// A plugin that may run these scripts, change `/changed` and read `/given`; and the folder that both are in.
 fn world(tier: ExecutionTier, scripts: &[String]) -> (World, PathBuf) {
     let world = World::executing(tier);
     let folder = world.folder.path().join("folders");
-    for name in ["work", "given", "other"] {
+    for name in ["changed", "given", "other"] {
         fs::create_dir_all(folder.join(name)).unwrap();
         fs::write(folder.join(name).join("file"), name).unwrap();
     }
@@ -53,7 +53,7 @@ fn world(tier: ExecutionTier, scripts: &[String]) -> (World, PathBuf) {
         .map(|script| json!({ "command": "perl", "arguments": ["-e", script.replace("FOLDER", &place)] }))
         .collect();
     let folders = json!({ "folders": [
-        { "name": "work", "access": "write" }, { "name": "given", "access": "read" },
+        { "name": "changed", "access": "write" }, { "name": "given", "access": "read" },
     ] });
     world.load(
         guest("passes_process")
@@ -61,7 +61,7 @@ fn world(tier: ExecutionTier, scripts: &[String]) -> (World, PathBuf) {
             .asks("process", json!({ "commands": commands }))
             .asks("filesystem", folders)
             .limit("deadline_ms", 10_000)
-            .folder("work", &folder.join("work"), Access::Write)
+            .folder("changed", &folder.join("changed"), Access::Write)
             .folder("given", &folder.join("given"), Access::Read),
     );
     (world, folder)
@@ -109,14 +109,14 @@ fn files_outside_the_granted_folders_are_out_of_reach() {
         ("open(my $f, '>', 'FOLDER/other/new')", [false, false, true]),
         ("unlink('FOLDER/other/file')", [false, false, true]),
         (
-            "symlink('FOLDER/other', 'FOLDER/work/link'); opendir(my $d, 'FOLDER/work/link')",
+            "symlink('FOLDER/other', 'FOLDER/changed/link'); opendir(my $d, 'FOLDER/changed/link')",
             [false, false, true],
         ),
         ("open(my $f, '<', '/proc/' . getppid() . '/environ')", [false, false, true]),
         ("open(my $f, '<', '/etc/fstab') || opendir(my $d, '/etc')", [false, false, true]),
         // What was granted can be done at every tier, and no more than was granted.
-        ("open(my $f, '<', 'FOLDER/work/file')", [true; 3]),
-        ("open(my $f, '>', 'FOLDER/work/new') && unlink('FOLDER/work/new')", [true; 3]),
+        ("open(my $f, '<', 'FOLDER/changed/file')", [true; 3]),
+        ("open(my $f, '>', 'FOLDER/changed/new') && unlink('FOLDER/changed/new')", [true; 3]),
         ("open(my $f, '<', 'FOLDER/given/file')", [true; 3]),
         ("open(my $f, '>', 'FOLDER/given/new')", [false, false, true]),
         ("open(my $f, '>', '/dev/null') && open(my $g, '<', '/etc/passwd')", [true; 3]),
@@ -130,8 +130,8 @@ fn a_program_that_it_wrote_cannot_be_run() {
     if !can_confine() {
         return;
     }
-    let script = "open(my $f, '>', 'FOLDER/work/run'); print $f \"#!/bin/echo yes\\n\"; close $f; \
-                  chmod(0700, 'FOLDER/work/run'); exec('FOLDER/work/run') || print('no')";
+    let script = "open(my $f, '>', 'FOLDER/changed/run'); print $f \"#!/bin/echo yes\\n\"; close $f; \
+                  chmod(0700, 'FOLDER/changed/run'); exec('FOLDER/changed/run') || print('no')";
     for (tier, expected) in TIERS.into_iter().zip(["no", "no", "yes"]) {
         let (world, folder) = world(tier, &[script.to_owned()]);
         let said = printed(&world, &folder, script);
@@ -194,8 +194,8 @@ fn memory_and_files_have_a_limit() {
         |gibibytes: u64| format!("my $n = syscall({mmap}, 0, {gibibytes} << 30, 3, 0x22, -1, 0); $n != -1");
     let grow = |mebibytes: u64| {
         format!(
-            "$SIG{{XFSZ}} = 'IGNORE'; open(my $f, '>', 'FOLDER/work/big'); \
-             my $done = truncate($f, {mebibytes} << 20); unlink('FOLDER/work/big'); $done"
+            "$SIG{{XFSZ}} = 'IGNORE'; open(my $f, '>', 'FOLDER/changed/big'); \
+             my $done = truncate($f, {mebibytes} << 20); unlink('FOLDER/changed/big'); $done"
         )
     };
     check(&[
