@@ -11,6 +11,14 @@ use seccompiler::{
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
+/// Newer than the crate that has the others; the same on every architecture.
+const SETXATTRAT: c_long = 463;
+const REMOVEXATTRAT: c_long = 466;
+const FILE_SETATTR: c_long = 469;
+
+/// Changes the flags of a file (`chattr`) and the attributes of XFS.
+const FLAGS_OF_FILES: [u64; 2] = [0x4008_6602, 0x401c_5820];
+
 /// What no program of a plugin needs, and what leads out of its confinement or deep into the kernel.
 const FORBIDDEN: &[c_long] = &[
     // Other processes.
@@ -38,6 +46,7 @@ const FORBIDDEN: &[c_long] = &[
     libc::SYS_swapon,
     libc::SYS_swapoff,
     libc::SYS_quotactl,
+    libc::SYS_quotactl_fd,
     libc::SYS_settimeofday,
     libc::SYS_clock_settime,
     libc::SYS_clock_adjtime,
@@ -65,6 +74,25 @@ const FORBIDDEN: &[c_long] = &[
     libc::SYS_unshare,
     libc::SYS_setns,
     libc::SYS_open_by_handle_at,
+    // What a file is besides its bytes: Landlock, which forbids to read and to write it, does not forbid this.
+    libc::SYS_fchmodat,
+    libc::SYS_fchmodat2,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+    SETXATTRAT,
+    REMOVEXATTRAT,
+    FILE_SETATTR,
+    // Memory and messages that other programs of the user share by a number.
+    libc::SYS_shmget,
+    libc::SYS_msgget,
+    libc::SYS_semget,
+    libc::SYS_mq_open,
     // Keys of the user.
     libc::SYS_add_key,
     libc::SYS_request_key,
@@ -76,8 +104,18 @@ const FORBIDDEN: &[c_long] = &[
 
 /// What only some architectures have.
 #[cfg(target_arch = "x86_64")]
-const FORBIDDEN_HERE: &[c_long] =
-    &[libc::SYS_kexec_file_load, libc::SYS_iopl, libc::SYS_ioperm, libc::SYS_modify_ldt];
+const FORBIDDEN_HERE: &[c_long] = &[
+    libc::SYS_kexec_file_load,
+    libc::SYS_iopl,
+    libc::SYS_ioperm,
+    libc::SYS_modify_ldt,
+    libc::SYS_chmod,
+    libc::SYS_chown,
+    libc::SYS_lchown,
+    libc::SYS_utime,
+    libc::SYS_utimes,
+    libc::SYS_futimesat,
+];
 #[cfg(not(target_arch = "x86_64"))]
 const FORBIDDEN_HERE: &[c_long] = &[];
 
@@ -131,13 +169,13 @@ fn rules(tier: ExecutionTier) -> Result<Rules, BackendError> {
     // Reading a limit is harmless.
     rules.insert(libc::SYS_prlimit64, vec![when(2, Qword, SeccompCmpOp::Ne, 0)?]);
     // Typing into a terminal.
-    rules.insert(
-        libc::SYS_ioctl,
-        vec![
-            when(1, Dword, SeccompCmpOp::Eq, libc::TIOCSTI)?,
-            when(1, Dword, SeccompCmpOp::Eq, libc::TIOCLINUX)?,
-        ],
-    );
+    let mut ioctl = Vec::new();
+    for request in [libc::TIOCSTI, libc::TIOCLINUX].into_iter().chain(FLAGS_OF_FILES) {
+        ioctl.push(when(1, Dword, SeccompCmpOp::Eq, request)?);
+    }
+    rules.insert(libc::SYS_ioctl, ioctl);
+    // The times of a file that it has open are its own business, those of a file that it names are not.
+    rules.insert(libc::SYS_utimensat, vec![when(1, Qword, SeccompCmpOp::Ne, 0)?]);
     let mut clone = Vec::new();
     for flag in NAMESPACES {
         let flag = u64::from(flag.unsigned_abs());
@@ -145,6 +183,8 @@ fn rules(tier: ExecutionTier) -> Result<Rules, BackendError> {
     }
     if tier == ExecutionTier::Restricted {
         rules.extend(FORKS.iter().map(|&number| (number, Vec::new())));
+        // Tools that write a file often set its mode; one that is open for reading only can be changed so, too.
+        rules.insert(libc::SYS_fchmod, Vec::new());
         // Threads only.
         let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
         clone.push(when(0, Qword, SeccompCmpOp::MaskedEq(thread), 0)?);
@@ -183,6 +223,9 @@ mod tests {
         check(libc::SYS_socket, true, true);
         check(libc::SYS_io_uring_setup, true, true);
         check(libc::SYS_setsid, true, true);
+        check(libc::SYS_fchmodat, true, true);
+        check(libc::SYS_fchmod, false, true);
+        check(libc::SYS_utimensat, false, false);
         check(libc::SYS_socketpair, false, false);
         check(libc::SYS_execve, false, false);
         check(libc::SYS_clone, false, false);

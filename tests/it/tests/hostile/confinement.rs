@@ -114,6 +114,11 @@ fn files_outside_the_granted_folders_are_out_of_reach() {
         ),
         ("open(my $f, '<', '/proc/' . getppid() . '/environ')", [false, false, true]),
         ("open(my $f, '<', '/etc/fstab') || opendir(my $d, '/etc')", [false, false, true]),
+        ("chmod(0700, 'FOLDER/other')", [false, false, true]),
+        ("utime(0, 0, 'FOLDER/other')", [false, false, true]),
+        ("chown(-1, -1, 'FOLDER/other')", [false, false, true]),
+        // Its mode, where only reading was granted.
+        ("open(my $f, '<', 'FOLDER/given/file'); chmod(0600, $f)", [false, true, true]),
         // What was granted can be done at every tier, and no more than was granted.
         ("open(my $f, '<', 'FOLDER/changed/file')", [true; 3]),
         ("open(my $f, '>', 'FOLDER/changed/new') && unlink('FOLDER/changed/new')", [true; 3]),
