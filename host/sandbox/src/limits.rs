@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, getuid, setrlimit};
 
 const MIB: u64 = 1 << 20;
 
-/// Processes and threads that `balanced` may have at once, besides those that the user has already.
+/// Processes and threads that a confined program may have at once, besides those that the user has already.
 const PROCESSES_MAX: u64 = 256;
 
 /// What each tier allows a process. Pure.
@@ -39,7 +39,7 @@ pub(crate) fn set(tier: ExecutionTier, deadline_s: u64) -> bool {
 /// Bounds the number of processes and threads. It is one number for everything the user runs, so it counts from
 /// what runs now. Says whether it holds: Linux does not count those of the superuser.
 pub(crate) fn set_processes(tier: ExecutionTier) -> bool {
-    if tier != ExecutionTier::Balanced {
+    if tier == ExecutionTier::Trusted {
         return false;
     }
     let user = getuid();

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use loong_manifest::{Access, Code, Digest, ExecutionTier, SandboxPlan, SandboxReport};
-use loong_policy::Grants;
+use loong_policy::{FolderGrant, Grants};
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
@@ -69,7 +69,7 @@ impl process::Host for Guest {
                 }
             };
             let own_path = own.as_ref().map(OwnFolder::path);
-            let plan = plan(&plugin.grants, tier, own_path, allowed);
+            let plan = plan(&plugin.grants.folders, tier, own_path, allowed);
             let mut command = Command::new(&programs.sandbox);
             command
                 .arg(serde_json::to_string(&plan).map_err(|error| failed(&error.to_string()))?)
@@ -108,9 +108,9 @@ impl process::Host for Guest {
 
 /// How a program is to be confined: it reaches the folders of its plugin, and one of its own. Pure but for the links
 /// in the paths of the folders.
-fn plan(grants: &Grants, tier: ExecutionTier, own: Option<&Path>, allowed: Duration) -> SandboxPlan {
+fn plan(granted: &[FolderGrant], tier: ExecutionTier, own: Option<&Path>, allowed: Duration) -> SandboxPlan {
     let folders = |access| {
-        let granted = grants.folders.iter().filter(move |granted| granted.access == access);
+        let granted = granted.iter().filter(move |granted| granted.access == access);
         granted.filter_map(|granted| granted.host.canonicalize().ok())
     };
     SandboxPlan {
@@ -230,5 +230,25 @@ mod tests {
         let long = "x".repeat(600);
         let digest = Digest::of(format!("git {long} --tail").as_bytes());
         check(&["git", &long, "--tail"], None, &format!("git {}… {digest}", "x".repeat(496)));
+    }
+
+    #[test]
+    fn a_plan_names_the_granted_folders_and_the_own_one() {
+        let folder =
+            |name: &str, host: &str, access| FolderGrant { name: name.into(), host: host.into(), access };
+        let folders = vec![
+            folder("read", "/usr", Access::Read),
+            folder("write", "/dev", Access::Write),
+            folder("gone", "/does/not/exist", Access::Write),
+        ];
+        let planned = |tier, own, allowed_ms| {
+            let plan = plan(&folders, tier, own, Duration::from_millis(allowed_ms));
+            (plan.execution_tier, plan.read, plan.write, plan.deadline_s)
+        };
+        let paths = |paths: &[&str]| paths.iter().map(PathBuf::from).collect::<Vec<_>>();
+        let trusted = (ExecutionTier::Trusted, paths(&["/usr"]), paths(&["/dev"]), 1);
+        assert_eq!(planned(ExecutionTier::Trusted, None, 0), trusted);
+        let restricted = (ExecutionTier::Restricted, paths(&["/usr"]), paths(&["/dev", "/own"]), 3);
+        assert_eq!(planned(ExecutionTier::Restricted, Some(Path::new("/own")), 2_500), restricted);
     }
 }
