@@ -11,7 +11,12 @@ use seccompiler::{
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-/// Newer than the crate that has the others; the same on every architecture.
+/// The crate that has the others does not have these on every architecture.
+#[cfg(target_arch = "x86_64")]
+const SETRLIMIT: c_long = 160;
+#[cfg(not(target_arch = "x86_64"))]
+const SETRLIMIT: c_long = 164;
+const FCHMODAT2: c_long = 452;
 const SETXATTRAT: c_long = 463;
 const REMOVEXATTRAT: c_long = 466;
 const FILE_SETATTR: c_long = 469;
@@ -29,7 +34,7 @@ const FORBIDDEN: &[c_long] = &[
     libc::SYS_kcmp,
     libc::SYS_pidfd_getfd,
     // Its own limits, and the group that is ended with it.
-    libc::SYS_setrlimit,
+    SETRLIMIT,
     libc::SYS_setsid,
     libc::SYS_setpgid,
     // The kernel and the machine.
@@ -76,7 +81,7 @@ const FORBIDDEN: &[c_long] = &[
     libc::SYS_open_by_handle_at,
     // What a file is besides its bytes: Landlock, which forbids to read and to write it, does not forbid this.
     libc::SYS_fchmodat,
-    libc::SYS_fchmodat2,
+    FCHMODAT2,
     libc::SYS_fchown,
     libc::SYS_fchownat,
     libc::SYS_setxattr,
