@@ -8,7 +8,7 @@ use loong_policy::{Offer, PolicySet, Preview};
 use loong_trust::{Candidate, Standing, TrustError, TrustRoot, Verified};
 use serde::Serialize;
 
-use super::{BYTES_MAX, build, bytes_text, counted, stem};
+use super::{BYTES_MAX, bytes_text, counted, pack, stem};
 use crate::error::CommandError;
 use crate::locate;
 
@@ -292,7 +292,7 @@ pub(super) fn remedy(error: &TrustError) -> Option<String> {
         )),
         TrustError::OperationUndeclared { operation } => Some(format!(
             "add {} to `operations` of loong.plugin.json, and build again",
-            build::line_to_add(&operation.to_string())
+            pack::line_to_add(&operation.to_string())
         )),
         TrustError::OperationMissing { .. } => {
             Some("remove it from `operations` of loong.plugin.json, and build again".to_owned())

@@ -7,6 +7,7 @@ mod check_list;
 mod info;
 mod init;
 mod list;
+mod pack;
 mod project;
 mod sign;
 mod status;
@@ -34,6 +35,7 @@ pub enum PluginsCommand {
     Init(init::InitArgs),
     Build(build::BuildArgs),
     Bench(bench::BenchArgs),
+    Pack(pack::PackArgs),
     Check(check::CheckArgs),
     Sign(sign::SignArgs),
     List(list::ListArgs),
@@ -50,6 +52,7 @@ pub fn run(ui: &mut Ui, places: &Places, command: PluginsCommand) -> Result<(), 
         PluginsCommand::Init(args) => init::run(ui, &args),
         PluginsCommand::Build(args) => build::run(ui, &args),
         PluginsCommand::Bench(args) => bench::run(ui, places, args),
+        PluginsCommand::Pack(args) => pack::run(ui, &args),
         PluginsCommand::Check(args) => check::run(ui, places, &args),
         PluginsCommand::Sign(args) => sign::run(ui, places, &args),
         PluginsCommand::List(args) => list::run(ui, places, &args),

@@ -214,34 +214,33 @@ impl Project {
     pub(super) fn offer(&self) -> Result<Offer, CommandError> {
         let default = [PathBuf::from("wit")];
         let folders = self.loong().and_then(|loong| loong.wit.as_deref()).unwrap_or(&default);
-        let wrong = |problem: String| {
-            CommandError::new(
-                Code::ComponentInvalid,
-                format!("the WIT of `{}` cannot be read", self.package.name),
-            )
-            .detail(problem)
-            .hint("`wit` in `[package.metadata.loong]` lists the folders, the component's own one last")
-        };
-        let mut resolve = Resolve::default();
-        let mut main = None;
-        for folder in folders {
-            let path = self.dir.join(folder);
-            let (package, _) = resolve.push_path(&path).map_err(|error| wrong(format!("{error:#}")))?;
-            main = Some(package);
-        }
-        let main = main.ok_or_else(|| wrong("no folder is listed".to_owned()))?;
-        let world = resolve.select_world(&[main], self.world()).map_err(|error| {
-            wrong(format!("{error:#}"))
-                .hint("`world` in `[package.metadata.loong]` names the world that the component is built for")
-        })?;
-        loong_inspect::operations_from_wit(&resolve, world)
-            .map_err(|error| CommandError::new(error.code(), error.to_string()))
+        let folders: Vec<_> = folders.iter().map(|folder| self.dir.join(folder)).collect();
+        offer(&folders, self.world()).map_err(|error| {
+            error.hint("in `[package.metadata.loong]`, `wit` lists the folders, the component's own one last, and `world` names the world that it is built for")
+        })
     }
 
     fn world(&self) -> Option<&str> {
         let metadata = self.package.metadata.as_ref()?;
         metadata.loong.world.as_deref().or(metadata.component.target.world.as_deref())
     }
+}
+
+/// The operations of a world with their texts. Of the WIT folders the last one is the component's own.
+pub(super) fn offer(folders: &[PathBuf], world: Option<&str>) -> Result<Offer, CommandError> {
+    let wrong = |problem: String| {
+        CommandError::new(Code::ComponentInvalid, "the WIT of the component cannot be read").detail(problem)
+    };
+    let mut resolve = Resolve::default();
+    let mut main = None;
+    for folder in folders {
+        let (package, _) = resolve.push_path(folder).map_err(|error| wrong(format!("{error:#}")))?;
+        main = Some(package);
+    }
+    let main = main.ok_or_else(|| wrong("no folder is listed".to_owned()))?;
+    let world = resolve.select_world(&[main], world).map_err(|error| wrong(format!("{error:#}")))?;
+    loong_inspect::operations_from_wit(&resolve, world)
+        .map_err(|error| CommandError::new(error.code(), error.to_string()))
 }
 
 /// Cargo, with its messages for people on our standard error.
