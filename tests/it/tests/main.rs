@@ -1,8 +1,9 @@
 //! The integration tests. One binary: every file here is a module of it.
 //!
 //! `audit` tampers with the log, `case` runs the folders of `tests/cases`, `contract` compares `wit/` with what was
-//! released, `hostile` and `runtime` call guests in this process, `servers` are what they reach, `readme` runs what
-//! the README promises, `sinks` follows the log to its receivers, `swap` lets versions take each other's places, `tidy` reads
+//! released, `hostile` and `runtime` call guests in this process, `kinds` builds the examples of other languages,
+//! `servers` are what they reach, `readme` runs what the README promises, `sinks` follows the log to its receivers,
+//! `swap` lets versions take each other's places, `tidy` reads
 //! the tree itself. A test that needs more than the words of a case uses `loong_it::sandbox::Sandbox`.
 
 #![allow(
@@ -16,6 +17,7 @@
 mod audit;
 mod contract;
 mod hostile;
+mod kinds;
 mod readme;
 mod runtime;
 mod servers;
