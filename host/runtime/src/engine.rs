@@ -26,7 +26,11 @@ pub(crate) const STACK_BYTES_MAX: usize = 512 << 10;
 /// Memory of a slot that is kept and zeroed instead of given back; measured best for small components.
 const KEEP_RESIDENT_BYTES: usize = 64 << 10;
 
-/// The configuration for a meter. Pure: the same in the compiler and in the host.
+/// The configuration for a meter; `tiers.toml` says which meter a tier has. The compiler makes its artifacts with it.
+///
+/// It takes every component that wasmtime takes with the same proposals: those that are on by default, without
+/// 64-bit memories and memories shared between threads. Fuel, epochs and the size of the stack end what runs; they
+/// refuse nothing.
 pub fn config(meter: Meter) -> Config {
     let mut config = Config::new();
     config
@@ -44,8 +48,10 @@ pub fn config(meter: Meter) -> Config {
     config
 }
 
-/// The host's engine for a meter: the configuration above and pools for instances.
-fn host_engine(meter: Meter) -> wasmtime::Result<Engine> {
+/// The configuration that components run with: that of [`config`] and pools for instances. What the pools have no
+/// room for is refused when it is loaded. Whoever builds wasmtime with its compiler can compile with it too, such as
+/// to run the tests of a specification through it.
+pub fn host_config(meter: Meter) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(INSTANCES_MAX)
         .total_core_instances(INSTANCES_MAX * 4)
@@ -61,7 +67,7 @@ fn host_engine(meter: Meter) -> wasmtime::Result<Engine> {
         .table_keep_resident(KEEP_RESIDENT_BYTES);
     let mut config = config(meter);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    Engine::new(&config)
+    config
 }
 
 /// The engines of a process, one per meter, each made when it is first needed.
@@ -82,7 +88,7 @@ impl Engines {
         if let Some(engine) = slot.get() {
             return Ok(engine);
         }
-        let engine = host_engine(meter)?;
+        let engine = Engine::new(&host_config(meter))?;
         let weak = engine.weak();
         let alive: Weak<()> = Arc::downgrade(&self.alive);
         if slot.set(engine).is_ok() {
