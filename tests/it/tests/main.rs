@@ -2,8 +2,8 @@
 //!
 //! `audit` tampers with the log, `case` runs the folders of `tests/cases`, `contract` compares `wit/` with what was
 //! released, `hostile` and `runtime` call guests in this process, `kinds` builds the examples of other languages,
-//! `servers` are what they reach, `readme` runs what the README promises, `sinks` follows the log to its receivers,
-//! `swap` lets versions take each other's places, `tidy` reads
+//! `random` throws random files at the host, `readme` runs what the README promises, `servers` are what guests reach,
+//! `sinks` follows the log to its receivers, `swap` lets versions take each other's places, `tidy` reads
 //! the tree itself. A test that needs more than the words of a case uses `loong_it::sandbox::Sandbox`.
 
 #![allow(
@@ -18,6 +18,7 @@ mod audit;
 mod contract;
 mod hostile;
 mod kinds;
+mod random;
 mod readme;
 mod runtime;
 mod servers;

@@ -255,6 +255,12 @@ fn now_ms() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
 
+/// A trust root in which a key signs for `core`, as official.
+pub(crate) fn local_root(key: &SigningKey) -> TrustRoot {
+    let expires = UtcTime::from_unix_s(now_ms() / 1000 + 3600);
+    TrustRoot::local(&key.public(), "official", &["core"], Tier::Official, expires).unwrap()
+}
+
 impl World {
     /// A host with the default policies and one good component, `good-adds`.
     pub(crate) fn new() -> Self {
