@@ -32,8 +32,10 @@ pub struct HttpDestination {
     pub port: Option<u16>,
     /// The methods, each exact and in upper case, such as `GET`.
     pub methods: Vec<String>,
-    /// Instead of `host`: a key of the component's settings. The host of the address that the operator wrote
-    /// there, such as `https://siem.example:8088/services`, is the one that may be reached.
+    /// Instead of `host`: a key of the component's settings. The hosts of the addresses that the operator wrote
+    /// there, such as `https://siem.example:8088/services`, are the ones that may be reached. Between two addresses
+    /// is a space; `https://*.example.com` is every host below a name, and `https://*` every host that there is
+    /// outside of the operator's own network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub setting: Option<String>,
 }
@@ -168,6 +170,24 @@ pub fn address_of_setting(text: &str) -> Option<(&str, HostName, Option<u16>)> {
     Some((scheme, host, port))
 }
 
+/// The addresses of a setting that may hold several, with a space between two. None if one of them is wrong.
+pub fn sites_of_setting(text: &str) -> Option<Vec<(Scheme, HostPattern, u16)>> {
+    let site = |address: &str| {
+        // A label in the place of the star, to read what stands around it.
+        let (scheme, rest) = address.split_once("://")?;
+        let starred = rest.strip_prefix('*').map(|rest| format!("{scheme}://any{rest}"));
+        let (scheme, host, port) = address_of_setting(starred.as_deref().unwrap_or(address))?;
+        let scheme = [Scheme::Https, Scheme::Http].into_iter().find(|known| known.as_str() == scheme)?;
+        let host = match host {
+            host if starred.is_none() => HostPattern::Exact(host),
+            HostName::Name(name) if name == "any" => HostPattern::Any,
+            host => format!("*{}", host.to_string().strip_prefix("any")?).parse().ok()?,
+        };
+        Some((scheme, host, port.unwrap_or_else(|| scheme.port())))
+    };
+    text.split_ascii_whitespace().map(site).collect()
+}
+
 /// Whether a text is an HTTP method: an RFC 9110 token in upper case. `CONNECT` is none, it opens a tunnel.
 pub fn is_method(text: &str) -> bool {
     !text.is_empty()
@@ -196,6 +216,46 @@ mod tests {
         check("https://user:password@siem.example.com", None);
         check("https://*.example.com", None);
         check("https:///path", None);
+    }
+
+    #[test]
+    fn a_setting_names_several_sites() {
+        let check = |text: &str, expected: Option<&str>| {
+            let said = sites_of_setting(text).map(|sites| {
+                let said =
+                    |(scheme, host, port): &(Scheme, HostPattern, u16)| format!("{scheme} {host} {port}");
+                sites.iter().map(said).collect::<Vec<_>>().join(", ")
+            });
+            assert_eq!(said.as_deref(), expected, "{text}");
+        };
+        check("https://docs.example", Some("https docs.example 443"));
+        check(
+            " https://docs.example/a\n http://127.0.0.1:8080 ",
+            Some("https docs.example 443, http 127.0.0.1 8080"),
+        );
+        check(
+            "https://*.example.com https://*.example.com:8443/a",
+            Some("https *.example.com 443, https *.example.com 8443"),
+        );
+        check("https://* http://*:8080/", Some("https * 443, http * 8080"));
+        check("", Some(""));
+        for wrong in [
+            "*",
+            "docs.example",
+            "ftp://docs.example",
+            "https://docs.example, https://b.example",
+            "https://docs.example https://",
+            "https://*.com",
+            "https://*docs.example",
+            "https://**",
+            "https://*.*.example.com",
+            "https://a.*.example",
+            "https://*@docs.example",
+            "https://*:0",
+            "*://docs.example",
+        ] {
+            check(wrong, None);
+        }
     }
 
     #[test]

@@ -130,7 +130,7 @@ impl fmt::Display for HostName {
     }
 }
 
-/// Which hosts: one, or all below a name.
+/// Which hosts: one, all below a name, or every one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
@@ -139,12 +139,15 @@ pub enum HostPattern {
     Exact(HostName),
     /// Every name that ends in this one with at least one label before it: `*.example.com`.
     Below(String),
+    /// Every host that lies outside: `*`. Only a setting of the operator can say so, a manifest cannot.
+    Any,
 }
 
 impl HostPattern {
     /// Whether the pattern covers a host.
     pub fn covers(&self, host: &HostName) -> bool {
         match (self, host) {
+            (Self::Any, _) => true,
             (Self::Exact(exact), host) => exact == host,
             (Self::Below(base), HostName::Name(name)) => {
                 name.strip_suffix(base.as_str()).is_some_and(|front| front.len() > 1 && front.ends_with('.'))
@@ -191,6 +194,7 @@ impl fmt::Display for HostPattern {
         match self {
             Self::Exact(host) => host.fmt(formatter),
             Self::Below(base) => write!(formatter, "*.{base}"),
+            Self::Any => formatter.write_str("*"),
         }
     }
 }

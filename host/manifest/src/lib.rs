@@ -25,7 +25,7 @@ pub use confinement::{Confinement, SandboxPlan, SandboxReport};
 pub use digest::Digest;
 pub use egress::{
     HttpDestination, HttpRequest, Scheme, SecretUse, SecretsRequest, TcpDestination, TcpRequest, Tls,
-    address_of_setting, is_method,
+    address_of_setting, is_method, sites_of_setting,
 };
 pub use host::{Endpoint, HostError, HostName, HostPattern};
 pub use id::{IdError, InterfaceName, OperationName, OperationPattern, PluginId};

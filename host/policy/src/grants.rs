@@ -126,6 +126,16 @@ impl Grants {
         self.tcp.iter().any(|grant| grant.tls == tls && grant.port == to.port && grant.host.covers(&to.host))
     }
 
+    /// What of the operator's own network may be reached at a host. Every host is every one outside of it: what was
+    /// named for another plugin is not meant.
+    pub fn inside_of(&self, to: &Endpoint) -> &[Endpoint] {
+        let names =
+            |host: &HostPattern, port| *host != HostPattern::Any && port == to.port && host.covers(&to.host);
+        let named = self.http.iter().any(|grant| names(&grant.host, grant.port))
+            || self.tcp.iter().any(|grant| names(&grant.host, grant.port));
+        if named { &self.inside } else { &[] }
+    }
+
     /// Whether a secret may go to a host.
     pub fn secret(&self, name: &str, host: &HostName) -> bool {
         self.secrets.get(name).is_some_and(|hosts| hosts.contains(host))
@@ -243,6 +253,30 @@ mod tests {
         request(Scheme::Https, "api.example.com:443", "DELETE", false);
         request(Scheme::Https, "api.example.com:443", "get", false);
         request(Scheme::Https, "192.0.2.1:443", "GET", false);
+    }
+
+    #[test]
+    fn every_host_is_every_one_outside() {
+        let inside: Endpoint = "10.0.0.5:443".parse().unwrap();
+        let any = HttpGrant {
+            scheme: Scheme::Https,
+            host: HostPattern::Any,
+            port: 443,
+            methods: vec!["GET".into()],
+        };
+        let mut grants = web();
+        grants.inside = vec![inside.clone()];
+        grants.http.push(any);
+        assert!(grants.request(Scheme::Https, &"other.example:443".parse().unwrap(), "GET"));
+        assert!(grants.request(Scheme::Https, &inside, "GET"), "the address itself says that it is inside");
+        let check = |to: &str, expected: bool| {
+            assert_eq!(!grants.inside_of(&to.parse().unwrap()).is_empty(), expected, "{to}");
+        };
+        check("10.0.0.5:443", false);
+        check("other.example:443", false);
+        check("api.example.com:443", true);
+        check("api.example.com:6514", false);
+        check("siem.example.com:6514", true);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What a component asks of other machines, weighed one destination at a time.
 
 use loong_manifest::{
-    Capabilities, Endpoint, HostName, HostPattern, HttpDestination, Scheme, SecretUse, TcpDestination, Tls,
-    address_of_setting,
+    Capabilities, Endpoint, HostName, HostPattern, HttpDestination, SecretUse, TcpDestination, Tls,
+    address_of_setting, sites_of_setting,
 };
 
 use super::Weighing;
@@ -33,40 +33,35 @@ impl Weighing<'_> {
     }
 
     fn http(&mut self, asked: &HttpDestination, reason: &str) {
-        let methods = asked.methods.join(" ");
-        let (found, by_operator) = match (&asked.host, &asked.setting) {
-            (Some(host), _) => {
-                let scheme = asked.scheme.unwrap_or_default();
-                (Some((scheme, host.clone(), asked.port.unwrap_or_else(|| scheme.port()))), false)
-            }
-            (None, setting) => (self.http_setting(setting.as_deref()), true),
-        };
-        let Some((scheme, host, port)) = found else {
-            self.not_set("http", setting_scope(asked.setting.as_deref(), &methods), reason);
-            return;
-        };
-        let to = Destination {
-            host: host.to_string(),
-            port: Some(port),
-            scheme: Some(scheme.as_str()),
-            methods: &asked.methods,
-        };
-        let offered = by_operator || self.offers(&host, Some(port));
-        let text = format!("{}, {methods}", address(scheme.as_str(), &host, port));
-        let scope = Scope { capability: "http", offered, to: Some(to), ..Scope::default() };
-        if self.scope(scope, text, reason, None) {
-            self.grants.http.push(HttpGrant { scheme, host, port, methods: asked.methods.clone() });
+        if let Some(host) = &asked.host {
+            let scheme = asked.scheme.unwrap_or_default();
+            let port = asked.port.unwrap_or_else(|| scheme.port());
+            let offered = self.offers(host, Some(port));
+            return self.http_to(
+                HttpGrant { scheme, host: host.clone(), port, methods: asked.methods.clone() },
+                offered,
+                reason,
+            );
+        }
+        let said = asked.setting.as_ref().and_then(|key| self.offer.config.get(key));
+        let sites = said.and_then(|text| sites_of_setting(text)).unwrap_or_default();
+        if sites.is_empty() {
+            self.not_set("http", setting_scope(asked.setting.as_deref(), &asked.methods.join(" ")), reason);
+        }
+        for (scheme, host, port) in sites {
+            self.http_to(HttpGrant { scheme, host, port, methods: asked.methods.clone() }, true, reason);
         }
     }
 
-    fn http_setting(&self, setting: Option<&str>) -> Option<(Scheme, HostPattern, u16)> {
-        let (scheme, host, port) = address_of_setting(self.offer.config.get(setting?)?)?;
-        let scheme = match scheme {
-            "https" => Scheme::Https,
-            "http" => Scheme::Http,
-            _ => return None,
-        };
-        Some((scheme, HostPattern::Exact(host), port.unwrap_or_else(|| scheme.port())))
+    fn http_to(&mut self, grant: HttpGrant, offered: bool, reason: &str) {
+        let HttpGrant { scheme, host, port, methods } = &grant;
+        let to =
+            Destination { host: host.to_string(), port: Some(*port), scheme: Some(scheme.as_str()), methods };
+        let text = format!("{}, {}", address(scheme.as_str(), host, *port), methods.join(" "));
+        let scope = Scope { capability: "http", offered, to: Some(to), ..Scope::default() };
+        if self.scope(scope, text, reason, None) {
+            self.grants.http.push(grant);
+        }
     }
 
     fn tcp(&mut self, asked: &TcpDestination, reason: &str) {
@@ -144,6 +139,6 @@ fn setting_scope(setting: Option<&str>, methods: &str) -> String {
 fn address(scheme: &str, host: &HostPattern, port: u16) -> String {
     match host {
         HostPattern::Exact(host) => format!("{scheme}://{}", Endpoint { host: host.clone(), port }),
-        HostPattern::Below(_) => format!("{scheme}://{host}:{port}"),
+        HostPattern::Below(_) | HostPattern::Any => format!("{scheme}://{host}:{port}"),
     }
 }

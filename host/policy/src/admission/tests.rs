@@ -37,7 +37,8 @@ fn offer(text: &str) -> Offer {
             Some(("host", to)) => drop(offer.hosts.insert(to.parse().unwrap())),
             Some(("inside", to)) => drop(offer.inside.insert(to.parse().unwrap())),
             Some(("allow", name)) => drop(offer.allow.insert(name.into())),
-            Some((key, value)) => drop(offer.config.insert(key.into(), value.into())),
+            // A plus is a space in the value.
+            Some((key, value)) => drop(offer.config.insert(key.into(), value.replace('+', " "))),
             None => panic!("{word}"),
         }
     }
@@ -372,6 +373,24 @@ fn a_setting_that_is_not_set_opens_nothing() {
         assert!(preview.grants.tcp.is_empty(), "{offered}");
         assert_eq!(said(&preview), if offered.starts_with("siem.url") { "http secrets" } else { "http" });
     }
+}
+
+#[test]
+fn a_setting_may_name_several_sites_or_every_one() {
+    let weigh = |tier, sites: &str| {
+        weigh_with(Preset::Default, tier, Some(&manifest(WEB, "{}")), &format!("siem.url={sites}"))
+    };
+    let preview = weigh(Tier::Official, "https://a.example+http://*:8080");
+    assert_eq!(preview.grants.http.len(), 3);
+    assert!(preview.grants.request(Scheme::Https, &"a.example:443".parse().unwrap(), "POST"));
+    assert!(preview.grants.request(Scheme::Http, &"b.example:8080".parse().unwrap(), "POST"));
+    assert!(!preview.grants.request(Scheme::Https, &"b.example:443".parse().unwrap(), "POST"));
+    assert!(!preview.grants.request(Scheme::Http, &"b.example:8080".parse().unwrap(), "GET"));
+    assert!(!preview.grants.secret("token", &"a.example".parse().unwrap()), "a secret is for one host");
+    assert_eq!(
+        said(&weigh(Tier::VerifiedCommunity, "https://a.example+http://*:8080")),
+        "tier_too_low: `http` (http://*:8080, POST) needs tier official, the component is verified-community"
+    );
 }
 
 #[test]

@@ -130,7 +130,7 @@ impl Reaching {
         }
         self.count()?;
         let place = self.place()?;
-        let inside = &plugin.grants.inside;
+        let inside = plugin.grants.inside_of(&to);
         // An address says by itself whether it lies inside; nothing has to be asked for that.
         if let Some(address) = to.host.address() {
             let found = [(address, to.port).into()];
