@@ -143,7 +143,7 @@ impl World for Network {
 fn said(error: &ErrorCode) -> (Kind, String) {
     let (kind, said) = match error {
         ErrorCode::HttpRequestDenied => {
-            (Kind::Denied, "the host lets no request go there: it is none of `sites`")
+            (Kind::Denied, "the host lets no request go there: it is none of `sites`, or policy forbids it")
         }
         ErrorCode::DestinationIpProhibited => {
             (Kind::Denied, "the host lets no request go there: it lies in a network that is not public")

@@ -244,7 +244,7 @@ mod tests {
             assert_eq!(get(&mut script, url, false), Err(Error::At(Kind::NotText, problem)));
         };
         check("https://a.example/pdf", "it is application/pdf");
-        check("https://a.example/bytes", "it is bytes that are no text, sent as without a type");
+        check("https://a.example/bytes", "it is bytes that are no text, sent without a type");
         check("https://a.example/packed", "it is packed (gzip), although it was not asked for");
         // Of its head alone, everything can be read.
         let page = get(&mut script, "https://a.example/pdf", true).unwrap();

@@ -47,8 +47,9 @@ impl Media {
         let wide = Encoding::for_bom(head).is_some()
             || self.charset.is_some_and(|charset| !charset.is_ascii_compatible());
         if head.starts_with(b"%PDF-") || (head.contains(&0) && !wide) {
-            let said = if self.essence.is_empty() { "without a type" } else { &self.essence };
-            return Err(format!("bytes that are no text, sent as {said}"));
+            let essence = self.shown();
+            let said = if essence.is_empty() { "without a type".to_owned() } else { format!("as {essence}") };
+            return Err(format!("bytes that are no text, sent {said}"));
         }
         let start: Vec<u8> = head.trim_ascii_start().iter().take(15).map(u8::to_ascii_lowercase).collect();
         let looks = start.starts_with(b"<!doctype html") || start.starts_with(b"<html");
@@ -83,8 +84,13 @@ impl Media {
             {
                 Ok(Some(Form::Text))
             }
-            _ => Err(self.essence.chars().take(100).collect()),
+            _ => Err(self.shown()),
         }
+    }
+
+    /// As much of the type as a message shows.
+    fn shown(&self) -> String {
+        self.essence.chars().take(100).collect()
     }
 
     /// The characters of a body: by its mark, by its type, by what HTML says of itself; else UTF-8 if it is, and
@@ -166,7 +172,7 @@ mod tests {
         check("", b"<HTML lang=en>", Ok(Form::Html));
         check("", b"just words", Ok(Form::Text));
         check("no type at all", b"just words", Ok(Form::Text));
-        check("", b"\x89PNG\0\0", Err("bytes that are no text, sent as without a type"));
+        check("", b"\x89PNG\0\0", Err("bytes that are no text, sent without a type"));
         check("text/plain", b"%PDF-1.7", Err("bytes that are no text, sent as text/plain"));
         check("text/html", b"a\0b", Err("bytes that are no text, sent as text/html"));
         check("text/plain", b"\xff\xfea\0", Ok(Form::Text));
