@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -417,9 +418,13 @@ fn nothing_names_the_machine_it_was_written_on() {
         for found in address.captures_iter(&text) {
             let host = &found[1];
             let reserved = host.ends_with(".example") || host.starts_with("example.");
+            // An address inside a network of one's own, such as cases ask for in vain, leads nowhere.
+            let inside = host.parse::<Ipv4Addr>().is_ok_and(|address| {
+                address.is_private() || address.is_loopback() || address.is_link_local()
+            });
             let message =
                 "nothing is fetched from there; if it only says where a fact comes from, add it to HOSTS";
-            assert!(reserved || HOSTS.contains(&host), "{name} names the host {host}: {message}");
+            assert!(reserved || inside || HOSTS.contains(&host), "{name} names the host {host}: {message}");
         }
     }
 }
