@@ -1,7 +1,7 @@
 //! Resolves a host once, checks every address, and connects to one that was checked.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -61,7 +61,7 @@ impl Egress {
             let broken =
                 |error: &io::Error| EgressError::Broken { problem: format!("no connection: {error}") };
             let of_process = Arc::clone(&self.connections).acquire_owned().await.map_err(|_| late.clone())?;
-            let addresses = resolve(to).await?;
+            let (addresses, of_process) = resolve(to, of_process).await?;
             check(to, &addresses, inside)?;
             let mut failed = EgressError::Unresolved;
             let mut left = addresses.len();
@@ -103,18 +103,26 @@ impl Egress {
     }
 }
 
-/// All addresses of a host, asked for once.
-async fn resolve(to: &Endpoint) -> Result<Vec<SocketAddr>, EgressError> {
+/// All addresses of a host, asked for once. The system cannot be stopped while it looks for a name, so the place is
+/// kept until it has found it, also when nobody waits any more: names that are looked for are never more than places.
+async fn resolve(
+    to: &Endpoint,
+    place: OwnedSemaphorePermit,
+) -> Result<(Vec<SocketAddr>, OwnedSemaphorePermit), EgressError> {
     let name = match &to.host {
-        HostName::Address(address) => return Ok(vec![SocketAddr::new(*address, to.port)]),
-        HostName::Name(name) => name.as_str(),
+        HostName::Address(address) => return Ok((vec![SocketAddr::new(*address, to.port)], place)),
+        HostName::Name(name) => name.clone(),
     };
-    let found = tokio::net::lookup_host((name, to.port)).await.map_err(|_| EgressError::Unresolved)?;
+    let port = to.port;
+    let look = move || ((name.as_str(), port).to_socket_addrs(), place);
+    let Ok((Ok(found), place)) = tokio::task::spawn_blocking(look).await else {
+        return Err(EgressError::Unresolved);
+    };
     let addresses: Vec<SocketAddr> = found.take(ADDRESSES_MAX + 1).collect();
     if addresses.is_empty() || addresses.len() > ADDRESSES_MAX {
         return Err(EgressError::Unresolved);
     }
-    Ok(addresses)
+    Ok((addresses, place))
 }
 
 /// Refuses a host of which one address lies inside, unless the operator named the host or that address.
