@@ -78,6 +78,38 @@ fn a_granted_request_carries_bodies_both_ways() {
 }
 
 #[test]
+fn a_request_holds_no_other_request() {
+    let server = Server::start(|stream| {
+        let mut asked = request(stream);
+        respond(stream, "200 OK", "", "");
+        // Whatever came behind it.
+        let _ = std::io::Read::read_to_string(stream, &mut asked);
+        asked
+    });
+    let world = World::of(client_of(&server, &["POST"]));
+    let url = format!("http://{}/a", server.endpoint());
+    let hidden = "bodyDELETE /hidden HTTP/1.1\r\nhost: x\r\n\r\n";
+    // The body ends where its length says, whatever the guest wrote behind that.
+    let said = ask(&world, "POST", &url, &["content-length: 4"], hidden);
+    assert!(said.contains(r#""status":200"#), "{said}");
+    let heard = server.heard();
+    assert!(heard.len() == 1 && heard[0].ends_with("\r\n\r\nbody"), "{heard:?}");
+    // And there is one length, in one way.
+    for (headers, refused) in [
+        (&["content-length: 4", "content-length: 47"][..], "content-length: HeaderError::InvalidSyntax"),
+        (&["content-length: +4"], "content-length: HeaderError::InvalidSyntax"),
+        (&["transfer-encoding: chunked", "content-length: 4"], "transfer-encoding: HeaderError::Forbidden"),
+        (&["connection: keep-alive", "content-length: 4"], "connection: HeaderError::Forbidden"),
+        (&["x-own: 1\r\ncontent-length: 4"], "x-own: HeaderError::InvalidSyntax"),
+    ] {
+        assert_eq!(ask(&world, "POST", &url, headers, hidden), format!("{{\"err\":\"{refused}\"}}"));
+    }
+    assert_eq!(server.connections(), 1);
+    assert!(ask(&world, "POST", &url, &[], hidden).contains(r#""status":200"#));
+    assert!(server.heard().last().unwrap().contains("DELETE /hidden"), "the control has it in its body");
+}
+
+#[test]
 fn a_granted_connection_carries_bytes_both_ways() {
     let server = Server::start(|stream| {
         let mut text = String::new();
