@@ -21,6 +21,8 @@ pub const TITLE_BYTES_MAX: usize = 300;
 pub const LINK_BYTES_MAX: usize = 200;
 /// Most links.
 pub const LINKS_MAX: usize = 200;
+/// How much is read before the time is looked at, in bytes.
+const PART_BYTES: usize = 8 << 10;
 /// How much `main` or `article` has to hold to stand for the whole page, in bytes.
 const INNER_BYTES_MIN: usize = 200;
 
@@ -46,8 +48,8 @@ pub struct Link {
     pub url: String,
 }
 
-/// Reads a page that came from an address.
-pub fn extract(html: &str, from: &Url, bytes_max: usize) -> Extract {
+/// Reads a page that came from an address, for as long as it may go on: a tag of very many attributes takes long.
+pub fn extract(html: &str, from: &Url, bytes_max: usize, go_on: impl Fn() -> bool) -> Extract {
     let sink = Sink(RefCell::new(Reading {
         base: from.clone(),
         from: from.clone(),
@@ -63,13 +65,20 @@ pub fn extract(html: &str, from: &Url, bytes_max: usize) -> Extract {
         more_links: false,
     }));
     let input = BufferQueue::default();
-    input.push_back(StrTendril::from(html));
     let tokenizer = Tokenizer::new(sink, TokenizerOpts::default());
-    while !input.is_empty() {
-        let _ = tokenizer.feed(&input);
+    let mut rest = html;
+    while !rest.is_empty() && go_on() {
+        let (part, more) = rest.split_at_checked(rest.floor_char_boundary(PART_BYTES)).unwrap_or((rest, ""));
+        rest = more;
+        input.push_back(StrTendril::from(part));
+        while !input.is_empty() {
+            let _ = tokenizer.feed(&input);
+        }
     }
     tokenizer.end();
-    tokenizer.sink.0.into_inner().end()
+    let mut extract = tokenizer.sink.0.into_inner().end();
+    extract.truncated |= !rest.is_empty();
+    extract
 }
 
 struct Sink(RefCell<Reading>);

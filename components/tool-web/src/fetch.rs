@@ -85,7 +85,8 @@ pub fn fetch<W: World>(world: &mut W, ask: &Ask) -> Result<Page, Error> {
                     let left = self::left(world, begun, ask, &way)?;
                     world.read(body, BODY_BYTES_MAX, left).map_err(|(kind, said)| way.here(kind, &said))?
                 };
-                return page(ask, way, &head, &body);
+                let spent = || world.elapsed_ms().saturating_sub(begun);
+                return page(ask, way, &head, &body, || spent() < ask.time_ms_max);
             }
         }
     }
@@ -117,7 +118,7 @@ fn may_be_text(head: &Head, way: &Way) -> Result<(), Error> {
         .map_err(|said| way.here(Kind::NotText, &format!("it is {said}")))
 }
 
-fn page(ask: &Ask, way: Way, head: &Head, body: &Body) -> Result<Page, Error> {
+fn page(ask: &Ask, way: Way, head: &Head, body: &Body, go_on: impl Fn() -> bool) -> Result<Page, Error> {
     let media = Media::read(head.content_type.as_deref());
     let found = if ask.head {
         Extract::default()
@@ -126,7 +127,7 @@ fn page(ask: &Ask, way: Way, head: &Head, body: &Body) -> Result<Page, Error> {
             media.form(&body.bytes).map_err(|said| way.here(Kind::NotText, &format!("it is {said}")))?;
         let text = media.decode(&body.bytes, form, body.cut);
         match form {
-            Form::Html => extract(&text, &way.at, ask.text_bytes_max),
+            Form::Html => extract(&text, &way.at, ask.text_bytes_max, go_on),
             Form::Text => {
                 let (text, truncated) = plain(&text, ask.text_bytes_max);
                 Extract { text, truncated, ..Extract::default() }

@@ -336,6 +336,19 @@ fn a_slow_server_is_not_waited_for() {
 }
 
 #[test]
+fn a_page_that_takes_long_to_read_is_cut() {
+    let server = site(|_| {
+        // Each attribute is compared with all before it.
+        let many: String = (0..500_000).map(|number| format!("a{number} ")).collect();
+        html(&format!("<p>begin</p><p {many}>end"))
+    });
+    let sandbox = place_of(&server);
+    let url = format!("http://{}/", server.endpoint());
+    let (kind, page) = fetch(&sandbox, &json!({ "url": url, "time-ms-max": 5_000 }));
+    assert_eq!((kind.as_str(), &page["text"], &page["truncated"]), ("ok", &json!("begin"), &json!(true)));
+}
+
+#[test]
 fn nothing_is_reached_unless_the_operator_says_where() {
     let server = site(|_| html("x"));
     let url = format!("http://{}/", server.endpoint());

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn page(html: &str) -> Extract {
-    extract(html, &address::read("https://a.example/docs/index.html").unwrap(), 10_000)
+    extract(html, &address::read("https://a.example/docs/index.html").unwrap(), 10_000, || true)
 }
 
 #[track_caller]
@@ -103,9 +103,9 @@ fn the_title_is_the_first_one() {
 #[test]
 fn a_text_is_cut_where_it_is_too_long() {
     let from = address::read("https://a.example/").unwrap();
-    let cut = extract("<p>abc<p>def", &from, 6);
+    let cut = extract("<p>abc<p>def", &from, 6, || true);
     assert_eq!((cut.text.as_str(), cut.truncated), ("abc\n\nd", true));
-    let whole = extract("<p>abc<p>def", &from, 8);
+    let whole = extract("<p>abc<p>def", &from, 8, || true);
     assert_eq!((whole.text.as_str(), whole.truncated), ("abc\n\ndef", false));
 }
 
@@ -113,6 +113,19 @@ fn a_text_is_cut_where_it_is_too_long() {
 fn depth_does_not_matter() {
     let deep = "<div><b><a href=/x>".repeat(50_000) + "x";
     check(&deep, "x");
+}
+
+#[test]
+fn a_page_is_read_as_long_as_it_may_take() {
+    let from = address::read("https://a.example/").unwrap();
+    let html = "<p>ü</p>".repeat(10_000);
+    let parts = std::cell::Cell::new(0);
+    let three = || parts.replace(parts.get() + 1) < 3;
+    let found = extract(&html, &from, 1 << 20, three);
+    assert!(found.truncated && found.text.starts_with("ü\n\nü"), "{}", found.text.len());
+    assert_eq!(found.text.matches('ü').count(), (3 * PART_BYTES).div_ceil("<p>ü</p>".len()));
+    let whole = extract(&html, &from, 1 << 20, || true);
+    assert!(!whole.truncated && whole.text.matches('ü').count() == 10_000);
 }
 
 proptest! {
@@ -131,7 +144,7 @@ proptest! {
     ) {
         let from = address::read("https://a.example/").unwrap();
         for html in [html.concat(), more.clone() + &html.concat() + &more] {
-            let found = extract(&html, &from, bytes_max);
+            let found = extract(&html, &from, bytes_max, || true);
             prop_assert!(found.text.len() <= bytes_max && found.links.len() <= LINKS_MAX);
             prop_assert!(found.links.iter().all(|link| link.text.len() <= LINK_BYTES_MAX && link.url.starts_with("http")));
             prop_assert!(found.title.is_none_or(|title| !title.is_empty() && title.len() <= TITLE_BYTES_MAX));
