@@ -10,16 +10,89 @@ const MARK: &[u8] = b"[secret]";
 /// The values to take out.
 pub(crate) type Values = Arc<[Zeroizing<Vec<u8>>]>;
 
+/// A shorter value is looked for only as it is: its other forms would be found where they are not.
+const WRITTEN_BYTES_MIN: usize = 8;
+
+/// A value as it is, and as servers write what they were sent: in addresses, in JSON, in HTML, in base64 (alone or
+/// behind a user name).
+pub(crate) fn written(value: &Zeroizing<Vec<u8>>) -> Vec<Zeroizing<Vec<u8>>> {
+    let mut all = vec![value.clone()];
+    if value.len() < WRITTEN_BYTES_MIN {
+        return all;
+    }
+    let forms: [fn(u8) -> Option<String>; 5] = [
+        |byte| (!plain(byte)).then(|| format!("%{byte:02X}")),
+        |byte| (!plain(byte)).then(|| format!("%{byte:02x}")),
+        |byte| b"\"\\".contains(&byte).then(|| format!("\\{}", char::from(byte))),
+        |byte| b"\"\\/".contains(&byte).then(|| format!("\\{}", char::from(byte))),
+        |byte| match byte {
+            b'&' => Some("&amp;".to_owned()),
+            b'<' => Some("&lt;".to_owned()),
+            b'>' => Some("&gt;".to_owned()),
+            b'"' => Some("&quot;".to_owned()),
+            b'\'' => Some("&#39;".to_owned()),
+            _ => None,
+        },
+    ];
+    for form in forms {
+        let mut text = Zeroizing::new(Vec::new());
+        for byte in value.iter() {
+            match form(*byte) {
+                Some(escaped) => text.extend_from_slice(escaped.as_bytes()),
+                None => text.push(*byte),
+            }
+        }
+        all.push(text);
+    }
+    for (before, alphabet) in (0..3).flat_map(|before| [(before, b"+/"), (before, b"-_")]) {
+        all.push(base64(value, before, *alphabet));
+    }
+    all.sort_unstable_by(|one, other| one.as_slice().cmp(other));
+    all.dedup();
+    all
+}
+
+/// What stands for itself in an address.
+fn plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte)
+}
+
+/// The characters of base64 that a value alone decides, wherever it begins: behind 0, 1 or 2 bytes.
+fn base64(value: &[u8], before: usize, last: [u8; 2]) -> Zeroizing<Vec<u8>> {
+    let letters: Vec<u8> = (b'A'..=b'Z').chain(b'a'..=b'z').chain(b'0'..=b'9').chain(last).collect();
+    let mut text = Zeroizing::new(Vec::new());
+    let (mut bits, mut count) = (0_u32, 0);
+    for byte in std::iter::repeat_n(&0, before).chain(value) {
+        (bits, count) = ((bits << 8 | u32::from(*byte)) & 0xffff, count + 8);
+        while count >= 6 {
+            count -= 6;
+            text.extend(letters.get((bits >> count & 63) as usize));
+        }
+    }
+    // The first of them hold bits of what stands before.
+    let foreign = (before * 8).div_ceil(6).min(text.len());
+    text.drain(..foreign);
+    text
+}
+
 /// Takes values out of a stream of bytes.
 pub(crate) struct Scrubber {
     values: Values,
+    /// Whether a value begins with a byte.
+    begins: [bool; 256],
     /// The end of what came so far, as long as it may be the beginning of a value.
     held: Zeroizing<Vec<u8>>,
 }
 
 impl Scrubber {
     pub(crate) fn new(values: Values) -> Self {
-        Self { values, held: Zeroizing::default() }
+        let mut begins = [false; 256];
+        for first in values.iter().filter_map(|value| value.first()) {
+            if let Some(begins) = begins.get_mut(usize::from(*first)) {
+                *begins = true;
+            }
+        }
+        Self { values, begins, held: Zeroizing::default() }
     }
 
     /// The next part of the stream, without values; what may be the beginning of one is kept back.
@@ -47,6 +120,11 @@ impl Scrubber {
         while let Some(rest) = self.held.get(at..)
             && let Some(first) = rest.first()
         {
+            if !self.begins.get(usize::from(*first)).copied().unwrap_or(true) {
+                out.push(*first);
+                at += 1;
+                continue;
+            }
             // A longer value may begin here; what decides that has not come yet.
             if !end && self.values.iter().any(|value| value.len() > rest.len() && value.starts_with(rest)) {
                 break;
@@ -73,6 +151,8 @@ impl Scrubber {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    const MARK_TEXT: &str = "[secret]";
 
     fn values(values: &[&str]) -> Values {
         values.iter().map(|value| Zeroizing::new(value.as_bytes().to_vec())).collect()
@@ -102,6 +182,36 @@ mod tests {
         check(&["hunter22"], &["hunhunter22"], "hun[secret]");
         check(&["aab"], &["aa", "aab"], "aa[secret]");
         check(&["hunter22", "hunter2222"], &["hunter22", "22 hunter22"], "[secret] [secret]");
+    }
+
+    #[test]
+    fn takes_values_out_however_they_are_written() {
+        let secret = "a+b/c==\"\\&d";
+        let forms: Values = written(&Zeroizing::new(secret.as_bytes().to_vec())).into();
+        let check = |text: &str, expected: &str| {
+            let said = Scrubber::whole(&forms, text.as_bytes());
+            assert_eq!(String::from_utf8(said).unwrap(), expected, "{text}");
+        };
+        check(secret, MARK_TEXT);
+        check("?token=a%2Bb%2Fc%3D%3D%22%5C%26d&x", "?token=[secret]&x");
+        check("?token=a%2bb%2fc%3d%3d%22%5c%26d&x", "?token=[secret]&x");
+        check(r#"{"token":"a+b/c==\"\\&d"}"#, r#"{"token":"[secret]"}"#);
+        check(r#"{"token":"a+b\/c==\"\\&d"}"#, r#"{"token":"[secret]"}"#);
+        check("<p>a+b/c==&quot;\\&amp;d</p>", "<p>[secret]</p>");
+        // base64 of the value: alone, behind `u:`, between `me:` and something else, behind `x`. A character
+        // that holds bits of something else stays.
+        check("YStiL2M9PSJcJmQ=", "[secret]Q=");
+        check("dTphK2IvYz09IlwmZA==", "dTp[secret]A==");
+        check("bWU6YStiL2M9PSJcJmQ7", "bWU6[secret]Q7");
+        check("eGErYi9jPT0iXCZk", "eG[secret]");
+    }
+
+    #[test]
+    fn a_short_value_is_taken_out_as_it_is() {
+        let forms = written(&Zeroizing::new(b"a+b".to_vec()));
+        assert_eq!(forms.len(), 1);
+        let forms = written(&Zeroizing::new(b"hunter22".to_vec()));
+        assert_eq!(forms.len(), 4, "as it is, and in base64 behind nothing, one byte and two");
     }
 
     #[test]

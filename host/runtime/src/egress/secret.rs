@@ -7,7 +7,7 @@ use loong_manifest::HostName;
 use zeroize::Zeroizing;
 
 use super::EgressError;
-use super::scrub::Values;
+use super::scrub::{Values, written};
 
 /// A secret and where it may go.
 pub struct Secret {
@@ -106,7 +106,7 @@ pub(crate) fn substitute(
         sent.set_sensitive(true);
         *value = sent;
     }
-    Ok(secrets.iter().map(|(_, value)| value.clone()).collect())
+    Ok(secrets.iter().flat_map(|(_, value)| written(value)).collect())
 }
 
 #[cfg(test)]

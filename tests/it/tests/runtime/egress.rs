@@ -209,7 +209,7 @@ fn a_secret_is_put_into_a_header_and_never_comes_back() {
         let token =
             asked.lines().find_map(|line| line.strip_prefix("authorization: Bearer ")).unwrap_or_default();
         let head = format!(
-            "x-echo: you are {token}\r\nx-{}: 1\r\ntransfer-encoding: chunked\r\ntrailer: x-last\r\n",
+            "x-echo: you are {token}\r\nx-basic: dTpodW50ZXIyLWlzLWEtc2VjcmV0\r\nx-{}: 1\r\ntransfer-encoding: chunked\r\ntrailer: x-last\r\n",
             token.to_lowercase()
         );
         let _ = write!(stream, "HTTP/1.1 200 OK\r\n{head}\r\n");
@@ -239,6 +239,8 @@ fn a_secret_is_put_into_a_header_and_never_comes_back() {
     assert!(heard.contains("accept-encoding: identity\r\n") && !heard.contains("gzip"), "{heard}");
     assert!(!said.contains("hunter2"), "{said}");
     assert!(said.contains("x-echo: you are [secret]"), "{said}");
+    // `u:` and the value, in base64.
+    assert!(said.contains("x-basic: dTp[secret]"), "{said}");
     assert!(said.contains(r#""body":"begin [secret] [secret] hunt""#), "{said}");
     let log = format!("{:?}", world.audit());
     assert!(!log.contains("hunter2"), "{log}");
