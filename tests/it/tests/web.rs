@@ -141,6 +141,33 @@ fn redirects_are_followed_and_each_hop_is_on_record() {
 }
 
 #[test]
+fn a_policy_extension_reviews_each_hop() {
+    let server = site(|path| match path {
+        "/1" => to("/2"),
+        "/2" => to("/3"),
+        _ => html("here"),
+    });
+    let url = format!("http://{}/1", server.endpoint());
+    let with_budget = |requests_max: u32| {
+        let sandbox = place_of(&server);
+        // The extension lies beside the tool.
+        let path = sandbox.loong_home().join("config/loong.toml");
+        let settings = fs::read_to_string(&path).unwrap();
+        let budget = format!("[plugins.\"core:egress-budget\"]\nrequests_max = \"{requests_max}\"\n");
+        fs::write(&path, format!("extensions = [\"core:egress-budget\"]\n{settings}{budget}")).unwrap();
+        let before = server.connections();
+        let ended = call(&sandbox, &json!({ "url": url }));
+        (ended, server.connections() - before)
+    };
+    let (ended, requests) = with_budget(3);
+    assert_eq!((ended.exit, requests), (0, 3), "{}", ended.stderr);
+    let (ended, requests) = with_budget(2);
+    assert_eq!((ended.exit, requests), (3, 2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("[extension_denied]"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("has made 2 of the 2 requests"), "{}", ended.stderr);
+}
+
+#[test]
 fn a_redirect_inside_is_refused_by_the_host() {
     let other = site(|_| html("inside"));
     let inside = other.endpoint();
