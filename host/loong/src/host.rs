@@ -5,7 +5,6 @@ mod load;
 mod resume;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -114,7 +114,7 @@ mod tests {
         check(
             "depth_max = 4\n",
             "depth_max = 4\nfame_max = 4\n",
-            "tiers.toml:31:1: unknown field `fame_max`, expected one of",
+            "tiers.toml:34:1: unknown field `fame_max`, expected one of",
         );
         check("\"restricted\"", "\"root\"", "tiers.toml:4:18: unknown variant `root`, expected one of");
         check("[official]", "[oficial]", "tiers.toml:67:2: missing field `execution_tier`");
