@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use loong_manifest::{Code, HostName, PluginId};
+use loong_manifest::{Binding, Code, PluginId};
 use loong_runtime::{Secret, SecretError, Secrets};
 use zeroize::Zeroizing;
 
@@ -38,7 +38,7 @@ pub struct Bound {
     /// Its name.
     pub name: String,
     /// The hosts it may go to.
-    pub hosts: Vec<HostName>,
+    pub hosts: Vec<Binding>,
 }
 
 impl Secrets for SecretFiles {
@@ -127,13 +127,13 @@ impl SecretFiles {
             return Err(broken());
         };
         let hosts =
-            hosts.split(' ').map(str::parse).collect::<Result<Vec<HostName>, _>>().map_err(|_| broken())?;
+            hosts.split(' ').map(str::parse).collect::<Result<Vec<Binding>, _>>().map_err(|_| broken())?;
         check_value(value.as_bytes()).map_err(|_| broken())?;
         Ok(Some(Secret { value: Zeroizing::new(value.as_bytes().to_vec()), hosts }))
     }
 
     /// Writes a secret, whole or not at all, and says whether one of this name was there.
-    pub fn set(&self, name: &str, hosts: &[HostName], value: &[u8]) -> Result<bool, CommandError> {
+    pub fn set(&self, name: &str, hosts: &[Binding], value: &[u8]) -> Result<bool, CommandError> {
         check_name(name)?;
         check_value(value)?;
         if hosts.is_empty() || hosts.len() > HOSTS_MAX {
@@ -241,7 +241,7 @@ mod tests {
         (folder.clone(), SecretFiles::new(folder.join("secrets")))
     }
 
-    fn hosts(names: &[&str]) -> Vec<HostName> {
+    fn hosts(names: &[&str]) -> Vec<Binding> {
         names.iter().map(|name| name.parse().unwrap()).collect()
     }
 
@@ -255,14 +255,14 @@ mod tests {
             (secret.value.as_slice(), secret.hosts),
             (b"hunter22".as_slice(), hosts(&["a.example", "127.0.0.1"]))
         );
-        assert!(files.set("token", &hosts(&["b.example"]), b"hunter23").unwrap());
+        assert!(files.set("token", &hosts(&["b.example:443"]), b"hunter23").unwrap());
         let all: Vec<String> = files
             .list()
             .unwrap()
             .into_iter()
-            .map(|bound| format!("{} {:?}", bound.name, bound.hosts))
+            .map(|bound| format!("{} {}", bound.name, bound.hosts[0]))
             .collect();
-        assert_eq!(all, ["token [Name(\"b.example\")]"]);
+        assert_eq!(all, ["token b.example:443"]);
         let mode = |path: &str| std::fs::metadata(folder.join(path)).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode("secrets"), mode("secrets/token.secret")), (0o700, 0o600));
         files.remove("token").unwrap();
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn refuses_what_is_no_secret() {
         let (folder, files) = place("wrong");
-        let check = |name: &str, hosts: &[HostName], value: &[u8], expected: Code| {
+        let check = |name: &str, hosts: &[Binding], value: &[u8], expected: Code| {
             assert_eq!(files.set(name, hosts, value).unwrap_err().code, expected, "{name}");
         };
         let one = hosts(&["a.example"]);

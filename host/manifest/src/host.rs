@@ -274,8 +274,75 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// What a secret is bound to: a host, on one port or on every one that is granted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
+pub struct Binding {
+    /// The host.
+    pub host: HostName,
+    /// The port, if only one is meant.
+    pub port: Option<u16>,
+}
+
+impl Binding {
+    /// Whether it is bound to this.
+    pub fn covers(&self, to: &Endpoint) -> bool {
+        self.host == to.host && self.port.is_none_or(|port| port == to.port)
+    }
+}
+
+impl FromStr for Binding {
+    type Err = HostError;
+
+    fn from_str(text: &str) -> Result<Self, HostError> {
+        let host = text.parse().map(|host| Self { host, port: None });
+        host.or_else(|error| {
+            if !text.contains(':') {
+                return Err(error);
+            }
+            text.parse().map(|Endpoint { host, port }| Self { host, port: Some(port) })
+        })
+    }
+}
+
+impl From<Binding> for String {
+    fn from(binding: Binding) -> Self {
+        binding.to_string()
+    }
+}
+
+impl fmt::Display for Binding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            None => self.host.fmt(formatter),
+            Some(port) => Endpoint { host: self.host.clone(), port }.fmt(formatter),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_secret_is_bound_to_a_host_or_to_one_port_of_it() {
+        let check = |binding: &str, to: &str, expected: bool| {
+            let binding: Binding = binding.parse().unwrap();
+            assert_eq!(binding.covers(&to.parse().unwrap()), expected, "{binding} {to}");
+            assert_eq!(binding.to_string().parse(), Ok(binding));
+        };
+        check("a.example", "a.example:443", true);
+        check("a.example", "a.example:8443", true);
+        check("a.example:443", "a.example:443", true);
+        check("a.example:443", "a.example:8443", false);
+        check("a.example:443", "b.example:443", false);
+        check("::1", "[::1]:80", true);
+        check("[::1]:81", "[::1]:80", false);
+        for wrong in
+            ["", "A.example", "a.example:", "a.example:0", "*.a.example:443", "[::1]", "a.example:443:1"]
+        {
+            assert!(wrong.parse::<Binding>().is_err(), "{wrong}");
+        }
+    }
+
     use super::*;
 
     #[track_caller]

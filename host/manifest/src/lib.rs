@@ -27,7 +27,7 @@ pub use egress::{
     HttpDestination, HttpRequest, Scheme, SecretUse, SecretsRequest, TcpDestination, TcpRequest, Tls,
     address_of_setting, is_method, sites_of_setting,
 };
-pub use host::{Endpoint, HostError, HostName, HostPattern};
+pub use host::{Binding, Endpoint, HostError, HostName, HostPattern};
 pub use id::{IdError, InterfaceName, OperationName, OperationPattern, PluginId};
 pub use limits::{LimitName, Limits, LimitsAsked, Meter};
 pub use manifest::{

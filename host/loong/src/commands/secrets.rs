@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
 
-use loong_manifest::{Code, HostName};
+use loong_manifest::{Binding, Code};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -25,7 +25,7 @@ pub enum SecretsCommand {
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  loong secrets set siem-token --host siem.example.com          asks for the value, without showing it
+  loong secrets set siem-token --host siem.example.com:443      asks for the value, without showing it
   printf %s \"$TOKEN\" | loong secrets set siem-token --host siem.example.com
 
 A component writes {{secret:siem-token}} into a header of a request. The value is put there after the request
@@ -34,8 +34,8 @@ grants it. It goes over TLS only, or to this very machine.")]
 pub struct SetArgs {
     /// What to call it
     name: String,
-    /// A host it may go to (may be repeated)
-    #[arg(long, value_name = "HOST", required = true)]
+    /// A host it may go to, on every port or on one (may be repeated)
+    #[arg(long, value_name = "HOST[:PORT]", required = true)]
     host: Vec<String>,
 }
 
@@ -79,14 +79,14 @@ pub fn run(ui: &mut Ui, places: &Places, command: SecretsCommand) -> Result<(), 
 fn set(ui: &Ui, files: &SecretFiles, args: &SetArgs) -> Result<(), CommandError> {
     check_name(&args.name)?;
     let hosts = args.host.iter().map(|text| {
-        text.parse::<HostName>().map_err(|error| {
+        text.parse::<Binding>().map_err(|error| {
             CommandError::new(
                 Code::CommandLineInvalid,
                 format!("`--host {}` {error}", loong_manifest::escape(text)),
             )
         })
     });
-    let hosts: Vec<HostName> = hosts.collect::<Result<_, _>>()?;
+    let hosts: Vec<Binding> = hosts.collect::<Result<_, _>>()?;
     let value = read_value(ui, &args.name)?;
     let known = files.set(&args.name, &hosts, &value)?;
     let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();

@@ -109,7 +109,7 @@ async fn send(
     if has_placeholder(path.as_str().as_bytes()) || has_placeholder(&unescaped(path.as_str())) {
         return Err(EgressError::Malformed { problem: "a secret goes into a header only" });
     }
-    let values = reaching.secrets(names(&head.headers)?, &to.host).await?;
+    let values = reaching.secrets(names(&head.headers)?, &to).await?;
     let wanted = Wanted {
         capability: "http",
         action: method,

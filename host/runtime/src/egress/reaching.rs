@@ -190,9 +190,10 @@ impl Reaching {
     pub(crate) async fn secrets(
         &self,
         names: Vec<String>,
-        host: &HostName,
+        to: &Endpoint,
     ) -> Result<Vec<(String, Zeroizing<Vec<u8>>)>, EgressError> {
         let mut values = Vec::new();
+        let host = &to.host;
         for name in names {
             let target = format!("{name} to {host}");
             if !self.nested.plugin().grants.secret(&name, host) {
@@ -217,8 +218,8 @@ impl Reaching {
                     format!("the plugin needs the secret `{name}` for {host}, and none of this name is set");
                 return Err(Fault::Denied { code: Code::SecretUnknown, reason, policies: Vec::new() }.into());
             };
-            if !secret.hosts.contains(host) {
-                let reason = format!("the secret `{name}` is not bound to {host}");
+            if !secret.hosts.iter().any(|bound| bound.covers(to)) {
+                let reason = format!("the secret `{name}` is not bound to {to}");
                 return Err(self.refuse("secrets", target, reason).await);
             }
             values.push((name, secret.value));

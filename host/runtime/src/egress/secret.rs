@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, RANGE};
-use loong_manifest::HostName;
+use loong_manifest::Binding;
 use zeroize::Zeroizing;
 
 use super::EgressError;
@@ -14,7 +14,7 @@ pub struct Secret {
     /// Its value.
     pub value: Zeroizing<Vec<u8>>,
     /// The hosts that the operator bound it to.
-    pub hosts: Vec<HostName>,
+    pub hosts: Vec<Binding>,
 }
 
 /// Why a secret cannot be had.

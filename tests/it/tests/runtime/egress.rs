@@ -268,6 +268,8 @@ fn a_secret_goes_only_where_manifest_and_operator_say() {
         assert_eq!(effects(&world), ["secrets token to 127.0.0.1: deny egress_denied"]);
     }
     assert_eq!(ask(&world(&["127.0.0.1"], &["a.example"]), "GET", &url, &header, ""), denied);
+    // Bound to another port of this host.
+    assert_eq!(ask(&world(&["127.0.0.1"], &["127.0.0.1:1"]), "GET", &url, &header, ""), denied);
     {
         // A secret that is not asked for by name is not to be had.
         let world = world(&["127.0.0.1"], &["127.0.0.1"]);
@@ -287,6 +289,8 @@ fn a_secret_goes_only_where_manifest_and_operator_say() {
         // The control.
         assert!(ask(&world, "GET", &url, &header, "").contains("[secret]"));
     }
+    let said = ask(&world(&["127.0.0.1"], &[&server.endpoint()]), "GET", &url, &header, "");
+    assert!(said.contains("[secret]"), "{said}");
 }
 
 #[test]
