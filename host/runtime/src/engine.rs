@@ -61,6 +61,9 @@ pub fn host_config(meter: Meter) -> Config {
         .max_core_instances_per_component(512)
         .max_memories_per_component(MEMORIES_PER_COMPONENT_MAX)
         .max_tables_per_component(MEMORIES_PER_COMPONENT_MAX)
+        // One module may have all of them; without saying so it may have one of each.
+        .max_memories_per_module(MEMORIES_PER_COMPONENT_MAX)
+        .max_tables_per_module(MEMORIES_PER_COMPONENT_MAX)
         .max_memory_size(MEMORY_BYTES_MAX)
         .table_elements(1 << 20)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)

@@ -14,11 +14,13 @@ use crate::manifest::{Manifests, check_frame};
 use crate::shape::{Budget, DEPTH_MAX, Named, Refused, Shape, Signature};
 use crate::{Bounds, Contents, Extern, ExternKind, InspectError, Offer};
 
-/// Everything that is standard, less what the engine is built without.
+/// What the engine takes: everything that is standard, less what it is built without (a collector, and what needs
+/// one; threads) or told to refuse (64-bit memories). The tests of `loong-compile` compare the two.
 const FEATURES: WasmFeatures = WasmFeatures::WASM3
     .union(WasmFeatures::COMPONENT_MODEL)
     .difference(WasmFeatures::THREADS)
-    .difference(WasmFeatures::GC)
+    .difference(WasmFeatures::MEMORY64)
+    .difference(WasmFeatures::EXCEPTIONS)
     .difference(WasmFeatures::GC_TYPES);
 
 pub(crate) fn read(bytes: &[u8], bounds: &Bounds) -> Result<Contents, InspectError> {

@@ -14,6 +14,8 @@ use wasm_encoder::{ComponentSectionId, InstanceSection, RawSection};
 use wasm_smith::Config as Shape;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine};
+use wast::parser::{ParseBuffer, parse};
+use wast::{QuoteWat, Wast, WastDirective};
 
 /// Wasmtime as it comes, with the proposals of the host and nothing else of it.
 fn plain() -> Engine {
@@ -110,6 +112,7 @@ fn shape() -> Shape {
         custom_page_sizes_enabled: false,
         // What pools have no room for is not what is compared here.
         max_memory32_bytes: 64 << 20,
+        max_memories: 5,
         max_table_elements: 1_000,
         ..Shape::default()
     }
@@ -171,4 +174,54 @@ fn takes_the_components_that_wasmtime_takes() {
     });
     let seen = compare(components);
     assert!(seen.taken >= 300, "{} taken", seen.taken);
+}
+
+/// The components of a script, right or wrong. What they do when they run is not looked at.
+fn components_of(script: &std::path::Path) -> Vec<(String, Vec<u8>)> {
+    let text = std::fs::read_to_string(script).unwrap();
+    let buffer = ParseBuffer::new(&text).unwrap();
+    let wast = match parse::<Wast<'_>>(&buffer) {
+        Ok(wast) => wast,
+        // The specification may be ahead of the parser, or behind it.
+        Err(error) => {
+            println!("SKIPPED: {}: {error}", script.display());
+            return Vec::new();
+        }
+    };
+    let encoded = |mut component: QuoteWat<'_>| {
+        let (line, _) = component.span().linecol_in(&text);
+        // What is wrong as text never becomes bytes.
+        let bytes = component.encode().ok()?;
+        Some((format!("{}:{}", script.display(), line + 1), bytes))
+    };
+    wast.directives
+        .into_iter()
+        .filter_map(|directive| match directive {
+            WastDirective::Module(component)
+            | WastDirective::ModuleDefinition(component)
+            | WastDirective::AssertInvalid { module: component, .. }
+            | WastDirective::AssertMalformed { module: component, .. } => encoded(component),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+#[ignore = "needs the tests of the component model: LOONG_WAST names their folder"]
+#[expect(clippy::disallowed_methods, reason = "the tests of the specification are not in this tree")]
+fn takes_the_components_of_the_specification() {
+    let mut folders = vec![std::path::PathBuf::from(std::env::var_os("LOONG_WAST").unwrap())];
+    let mut components = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "wast") {
+                components.extend(components_of(&path));
+            }
+        }
+    }
+    let seen = compare(components);
+    assert!(seen.taken > 0, "no component in LOONG_WAST");
 }
