@@ -136,6 +136,57 @@ fn compile_bomb() {
     assert_eq!(world.call("core:good-adds.add", json!({ "a": 1, "b": 2 })).said(), "3");
 }
 
+/// A component in a component, so deep.
+fn nested(depth: usize) -> Vec<u8> {
+    let mut component = wasm_encoder::Component::new();
+    for _ in 0..depth {
+        let mut outer = wasm_encoder::Component::new();
+        outer.section(&wasm_encoder::NestedComponentSection(&component));
+        component = outer;
+    }
+    component.finish()
+}
+
+#[test]
+fn components_in_components() {
+    let world = World::new();
+    check_refused(&world, nested(10_000), "component_unsupported");
+    check_refused(&world, nested(32), "component_unsupported");
+    check_refused(&world, nested(16), "loaded");
+}
+
+/// What does not compile in a second is refused as such, whatever makes it slow.
+#[track_caller]
+fn check_limit(name: &str, bytes: Vec<u8>) {
+    assert!(bytes.len() < 8 << 20);
+    let folder = tempfile::tempdir().unwrap();
+    let world =
+        World::with(&folder.path().join("artifacts"), &folder.path().join("key"), Duration::from_secs(1));
+    let begun = Instant::now();
+    let refused = world.try_load(component(name, bytes)).unwrap_err();
+    println!("{refused:?} after {:?}", begun.elapsed());
+    assert_eq!(refused.0.as_str(), "compile_limit");
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert_eq!(world.call("core:good-adds.add", json!({ "a": 1, "b": 2 })).said(), "3");
+}
+
+#[test]
+fn one_function_of_a_million_operators() {
+    check_limit("long", large(1, 1_000_000));
+}
+
+#[test]
+fn more_types_than_anybody_needs() {
+    let parameter = |n: usize, bit: usize| if n >> bit & 1 == 0 { " i32" } else { " i64" };
+    let types: String = (0..200_000)
+        .map(|n| {
+            let parameters: String = (0..20).map(|bit| parameter(n, bit)).collect();
+            format!("(type (func (param{parameters})))")
+        })
+        .collect();
+    check_limit("types", wat::parse_str(format!("(component (core module {types}))")).unwrap());
+}
+
 #[test]
 fn larger_than_its_tier_allows() {
     let padding = "x".repeat(9 << 20);

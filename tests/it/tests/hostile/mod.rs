@@ -17,6 +17,7 @@ mod cpu;
 mod egress;
 mod extensions;
 mod host_calls;
+mod lies;
 mod membranes;
 mod memory;
 mod process;
