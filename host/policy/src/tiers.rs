@@ -117,7 +117,7 @@ mod tests {
             "tiers.toml:34:1: unknown field `fame_max`, expected one of",
         );
         check("\"restricted\"", "\"root\"", "tiers.toml:4:18: unknown variant `root`, expected one of");
-        check("[official]", "[oficial]", "tiers.toml:67:2: missing field `execution_tier`");
+        check("[official]", "[oficial]", "tiers.toml:73:2: missing field `execution_tier`");
     }
 
     #[test]
