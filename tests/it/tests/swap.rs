@@ -272,6 +272,31 @@ fn a_version_that_fails_when_it_is_called_goes_by_itself() {
 }
 
 #[test]
+fn a_swap_that_is_killed_at_any_point_leaves_one_version_or_the_other() {
+    let sandbox = Sandbox::new();
+    install(&sandbox, &GOOD);
+    install(&sandbox, &better());
+    check(&loong(&sandbox, "plugins swap core:adder 0.1.0"), 0, "0.2.0 → 0.1.0");
+    let mut sums = std::collections::BTreeSet::new();
+    for ms in (0..400).step_by(25) {
+        let to = if sums.contains("1003") { "0.1.0" } else { "0.2.0" };
+        let mut swap = start(&sandbox, &format!("plugins swap core:adder {to}"));
+        std::thread::sleep(Duration::from_millis(ms));
+        // It may have ended already.
+        let _ = swap.kill();
+        swap.wait().unwrap();
+        let ended = add(&sandbox);
+        assert_eq!(ended.exit, 0, "killed after {ms} ms: {}", ended.stderr);
+        assert!(["3", "1003"].contains(&ended.stdout.trim()), "{}", ended.stdout);
+        sums.insert(ended.stdout.trim().to_owned());
+    }
+    check(&loong(&sandbox, "plugins swap core:adder 0.1.0"), 0, "");
+    check_sum(&sandbox, "3");
+    check(&loong(&sandbox, "audit verify"), 0, "records");
+    assert!(sums.contains("3"), "{sums:?}");
+}
+
+#[test]
 fn a_run_under_way_takes_the_chosen_version_over() {
     let sandbox = Sandbox::new();
     install(&sandbox, &GOOD);

@@ -79,6 +79,11 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
         Ok(())
     }
 
+    /// Whether a component was put aside until a person clears it, as far as this process knows.
+    pub fn is_quarantined(&self, component: &Digest) -> bool {
+        self.supervised.entry(component, self.now_ms()) == Entry::Quarantined
+    }
+
     /// Why a plugin is not called now, if it is not.
     pub(super) fn stands_aside(&self, callee: &Active<E::Plugin>) -> Option<(Code, String)> {
         let now_ms = self.now_ms();

@@ -143,6 +143,10 @@ impl Host {
             if !newer || active.tier != Tier::Official || self.is_named(&active.digest) {
                 continue;
             }
+            // One that was rolled back is newer too.
+            if entry.digest().is_none_or(|digest| self.kernel.is_quarantined(&digest)) {
+                continue;
+            }
             let Err(error) = self.choose(session, &entry, active.digest, seen).await else { continue };
             let (id, version) = (&entry.manifest.id, &entry.manifest.version);
             self.watch.warn(&format!(
