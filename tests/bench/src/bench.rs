@@ -80,6 +80,12 @@ pub const fn number(
 }
 
 impl Samples {
+    /// The one in the middle.
+    pub fn median(&self) -> Duration {
+        let sorted = self.sorted();
+        sorted[sorted.len() / 2]
+    }
+
     /// The time that 99 of 100 are not longer than.
     pub fn p99(&self) -> Duration {
         let sorted = self.sorted();

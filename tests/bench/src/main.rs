@@ -180,6 +180,9 @@ fn measure(real: Option<&Path>) -> Vec<Row> {
     rows.push(start(&host, &echo, &compiled));
     rows.extend(table::peers(&host, &artifact, &text));
     rows.extend(table::loading(&host, real.unwrap_or(&echo)));
+    if let Some(real) = real {
+        rows.extend(table::metering(real));
+    }
     rows.extend(table::durable(&host));
     rows.extend(table::swapping(&host, &text));
     rows.extend(table::runaways(&host));

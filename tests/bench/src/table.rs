@@ -172,6 +172,47 @@ pub fn loading(host: &Host, path: &Path) -> Vec<Row> {
     ]
 }
 
+/// What the default class of metering costs of what both meters together cost, over the functions of a real component.
+pub fn metering(path: &Path) -> Vec<Row> {
+    let bytes = std::fs::read(path).unwrap();
+    let engines = loong_runtime::engine::Engines::default();
+    let artifacts = [Meter::Epoch, Meter::EpochAndFuel]
+        .map(|meter| raw::compile_for(&beside("loong-compile"), &bytes, meter));
+    let line = "the quick brown fox jumps over the lazy dog, 0123456789 times\n";
+    let (long, short) = (line.repeat(4_000), line.repeat(30));
+    let other = short.replace("fox", "ox").replace("dog", "frog");
+    let text = |text: &str| Val::String(text.to_owned());
+    let document = |id: &str, body: &str| {
+        Val::Record(vec![("id".to_owned(), text(id)), ("text".to_owned(), text(body))])
+    };
+    let documents = (0..200).map(|number| document(&number.to_string(), &short)).collect();
+    let kernels = [
+        ("count", vec![text(&long)]),
+        ("similarity", vec![text(&short), text(&other)]),
+        ("diff", vec![text(&long.replace("fox", "ox")), text(&long), Val::Option(None)]),
+        ("search", vec![Val::List(documents), text("lazy fox"), Val::Option(None)]),
+    ];
+    let mut logarithms = 0.0;
+    for (function, arguments) in &kernels {
+        let [epoch, both] = [Meter::Epoch, Meter::EpochAndFuel].map(|meter| {
+            let artifact = &artifacts[usize::from(meter == Meter::EpochAndFuel)];
+            raw::Function::new(engines.get(meter).unwrap(), artifact, "core:text/text@0.1.0", function)
+        });
+        let (mut cheap, mut exact) = (Samples::new(), Samples::new());
+        for _ in 0..15 {
+            for (kernel, samples) in [(&epoch, &mut cheap), (&both, &mut exact)] {
+                let begun = Instant::now();
+                kernel.call(arguments);
+                samples.add(begun.elapsed());
+            }
+        }
+        logarithms += (cheap.median().as_secs_f64() / exact.median().as_secs_f64()).ln();
+    }
+    let mean = (logarithms / kernels.len() as f64).exp();
+    let against = "fuel and epoch together, geometric mean of 4 functions";
+    vec![number("P8", "guest CPU of the default class", against, mean, " x", Some(0.9))]
+}
+
 /// What waits for the disk, alone and together.
 pub fn durable(host: &Host) -> Vec<Row> {
     let folder = host.folder.path();
