@@ -27,7 +27,7 @@ static CHANGING: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00| UTC)?", "[TIME]"),
         (r"\b(after|in|took) \d+(\.\d+)? ?(µs|us|ms|s)\b", "$1 [DURATION]"),
         (r"\(\d+\.\d+ ms\)", "([DURATION])"),
-        (r#""(time_ms|signed_ms|duration_us)": \d+"#, "\"$1\": [NUMBER]"),
+        (r#""(time_ms|signed_ms|duration_us|cpu_us)": \d+"#, "\"$1\": [NUMBER]"),
         (r"\b[0-9a-f]{12}\b", "[HEX12]"),
         (r"\b\d+ KiB\b", "[SIZE]"),
         // The audit log as a table: as wide as what is in it, each line with the first digits of its run.
