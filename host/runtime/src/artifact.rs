@@ -23,6 +23,10 @@ use crate::engine::GENERATION;
 
 /// Largest artifact, in bytes: about three times the largest component that any tier allows.
 const ARTIFACT_BYTES_MAX: u64 = 512 << 20;
+/// An artifact is three to four times as large as what it is made of; one that is much larger was made to be.
+const ARTIFACT_GROWTH_MAX: u64 = 12;
+/// What an artifact may have besides, in bytes: that of the smallest component is many times larger than it.
+const ARTIFACT_BASE_BYTES: u64 = 4 << 20;
 
 /// Most of what the compiler says that is read, in bytes.
 const COMPILER_TEXT_BYTES_MAX: u64 = 64 << 10;
@@ -254,10 +258,13 @@ impl Artifacts {
         else {
             return Err(failed(std::io::Error::other("no standard streams")));
         };
+        let most =
+            (bytes.len() as u64).saturating_mul(ARTIFACT_GROWTH_MAX).saturating_add(ARTIFACT_BASE_BYTES);
+        let most = most.min(ARTIFACT_BYTES_MAX);
         let work = async {
             let mut artifact = Vec::new();
             let mut problem = String::new();
-            let mut output = output.take(ARTIFACT_BYTES_MAX);
+            let mut output = output.take(most.saturating_add(1));
             let mut errors = errors.take(COMPILER_TEXT_BYTES_MAX);
             let (written, read, said) = tokio::join!(
                 async move {
@@ -268,8 +275,10 @@ impl Artifacts {
                 output.read_to_end(&mut artifact),
                 errors.read_to_string(&mut problem),
             );
-            let status = child.wait().await?;
             read?;
+            // A compiler that has more to say is ended by its next write.
+            drop(output);
+            let status = child.wait().await?;
             // Compilers that refuse early do not read to the end, and what they say need not be text.
             let _ = (written, said);
             std::io::Result::Ok((status, artifact, problem))
@@ -278,6 +287,7 @@ impl Artifacts {
         let Ok(ended) = tokio::time::timeout(self.deadline, work).await else { return Err(limit) };
         let (status, artifact, problem) = ended.map_err(failed)?;
         match status.code() {
+            Some(0) if artifact.len() as u64 > most => Err(limit),
             Some(0) => Ok(artifact),
             Some(1) => Err(ArtifactError::Compile { problem: crate::fault::said(problem.trim()) }),
             Some(_) => Err(failed(std::io::Error::other(crate::fault::said(problem.trim())))),

@@ -175,16 +175,26 @@ fn one_function_of_a_million_operators() {
     check_limit("long", large(1, 1_000_000));
 }
 
-#[test]
-fn more_types_than_anybody_needs() {
+/// So many types that differ.
+fn types(count: usize) -> Vec<u8> {
     let parameter = |n: usize, bit: usize| if n >> bit & 1 == 0 { " i32" } else { " i64" };
-    let types: String = (0..200_000)
+    let types: String = (0..count)
         .map(|n| {
             let parameters: String = (0..20).map(|bit| parameter(n, bit)).collect();
             format!("(type (func (param{parameters})))")
         })
         .collect();
-    check_limit("types", wat::parse_str(format!("(component (core module {types}))")).unwrap());
+    wat::parse_str(format!("(component (core module {types}))")).unwrap()
+}
+
+#[test]
+fn more_types_than_anybody_needs() {
+    check_limit("types", types(200_000));
+}
+
+#[test]
+fn an_artifact_that_is_much_larger_than_its_component() {
+    check_refused(&World::new(), types(20_000), "compile_limit");
 }
 
 #[test]
