@@ -42,6 +42,11 @@ const MEMORY_BYTES_MAX: u64 = 2 << 30;
 /// How many slices of guests a thread runs before it looks at its timers and input. Each is 5 ms long at most,
 /// and the default of 61 would be a third of a second.
 const EVENT_INTERVAL: u32 = 4;
+/// Threads: one for each core, and one more, which guests that take long leave to the others.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get).max(2) + 1
+}
+
 /// How long the end of a run waits for calls that were cut off to end on their own threads.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Longest standard input that is kept for a run that stops, in bytes.
@@ -144,7 +149,7 @@ impl Host {
             memory_bytes_max: MEMORY_BYTES_MAX,
         });
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+            .worker_threads(workers())
             .event_interval(EVENT_INTERVAL)
             .enable_all()
             .build()

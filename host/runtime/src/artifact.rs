@@ -272,12 +272,15 @@ impl Artifacts {
                     drop(input);
                     written
                 },
-                output.read_to_end(&mut artifact),
+                async {
+                    let read = output.read_to_end(&mut artifact).await;
+                    // A compiler that has more to say is ended by its next write.
+                    drop(output);
+                    read
+                },
                 errors.read_to_string(&mut problem),
             );
             read?;
-            // A compiler that has more to say is ended by its next write.
-            drop(output);
             let status = child.wait().await?;
             // Compilers that refuse early do not read to the end, and what they say need not be text.
             let _ = (written, said);
@@ -286,8 +289,10 @@ impl Artifacts {
         let limit = ArtifactError::Limit { seconds: self.deadline.as_secs() };
         let Ok(ended) = tokio::time::timeout(self.deadline, work).await else { return Err(limit) };
         let (status, artifact, problem) = ended.map_err(failed)?;
+        if artifact.len() as u64 > most {
+            return Err(limit);
+        }
         match status.code() {
-            Some(0) if artifact.len() as u64 > most => Err(limit),
             Some(0) => Ok(artifact),
             Some(1) => Err(ArtifactError::Compile { problem: crate::fault::said(problem.trim()) }),
             Some(_) => Err(failed(std::io::Error::other(crate::fault::said(problem.trim())))),

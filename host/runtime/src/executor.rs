@@ -3,8 +3,8 @@
 use std::future::poll_fn;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Instant;
 
@@ -26,6 +26,7 @@ use crate::limiter::{Budget, Limiter};
 use crate::link;
 use crate::measure;
 use crate::plugin::{Export, LoadError, Plugin};
+use crate::turns::{LONG_MAX, Turns};
 use crate::values::{self, ConversionLimits};
 use crate::watch::Watch;
 
@@ -88,6 +89,7 @@ pub struct Runtime {
     minutes: Minutes,
     /// Calls from outside that may be under way at once; the pools have room for these and what they nest.
     calls: Semaphore,
+    turns: Turns,
 }
 
 impl Runtime {
@@ -105,6 +107,7 @@ impl Runtime {
             budget: Budget::new(settings.memory_bytes_max),
             minutes: Minutes::default(),
             calls: Semaphore::new(CALLS_MAX),
+            turns: Turns::default(),
         }
     }
 
@@ -247,16 +250,21 @@ impl Executor for Runtime {
         let late = Fault::Deadline { deadline_ms: u64::try_from(allowed).unwrap_or(u64::MAX) };
         let probe = Probe::default();
         let mut fuel = 0;
+        let full = |maximum: usize| Fault::Limit {
+            limit: LimitName::ConcurrentCalls,
+            maximum: maximum as u64,
+            used: None,
+        };
+        // Only calls from outside wait for a place, and take turns: a nested one that waited for what its callers have
+        // could wait for ever.
+        let from_outside = job.nested.depth() == 0;
+        let mut turn = self.turns.begin();
+        let place = Mutex::new(None);
         let work = async {
-            // Only calls from outside wait for a place: a nested one that waited for its callers' places could
-            // wait for ever.
-            let _place = if job.nested.depth() == 0 {
-                let full =
-                    Fault::Limit { limit: LimitName::ConcurrentCalls, maximum: CALLS_MAX as u64, used: None };
-                Some(self.calls.acquire().await.map_err(|_| full)?)
-            } else {
-                None
-            };
+            if from_outside {
+                let short = self.calls.acquire().await.map_err(|_| full(CALLS_MAX))?;
+                *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(short);
+            }
             self.run(job, &probe, &mut fuel).await
         };
         let result = {
@@ -270,8 +278,17 @@ impl Executor for Runtime {
                 if bill.us >= allowance.us {
                     return Poll::Ready(Err(allowance.exceeded()));
                 }
-                let (polled, used_us) = cpu::measured(|| work.as_mut().poll(context));
-                bill.us = bill.us.saturating_add(used_us);
+                let Poll::Ready(_turn) = turn.poll(context) else { return Poll::Pending };
+                let (polled, took) = cpu::measured(|| work.as_mut().poll(context));
+                bill.us = bill.us.saturating_add(took.own_us);
+                if polled.is_pending() && from_outside {
+                    match turn.used(took.all_us) {
+                        Ok(false) => {}
+                        // Others that are short may have its place.
+                        Ok(true) => drop(place.lock().unwrap_or_else(PoisonError::into_inner).take()),
+                        Err(_) => return Poll::Ready(Err(full(LONG_MAX))),
+                    }
+                }
                 polled
             });
             tokio::time::timeout_at(deadline.into(), in_time).await.unwrap_or(Err(late))

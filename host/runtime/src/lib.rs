@@ -15,6 +15,7 @@ mod limiter;
 mod link;
 mod measure;
 mod plugin;
+mod turns;
 pub mod values;
 mod watch;
 

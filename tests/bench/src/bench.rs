@@ -169,7 +169,7 @@ pub fn machine() -> Value {
         "cpu": line(&read("/proc/cpuinfo"), "model name"),
         "cores": std::thread::available_parallelism().map(std::num::NonZero::get).ok(),
         "memory": line(&read("/proc/meminfo"), "MemTotal"),
-        "kernel": read("/proc/sys/kernel/osrelease").trim(),
+        "kernel": read("/proc/sys/kernel/osrelease").trim().split('-').next(),
         "load": load.split_whitespace().take(3).collect::<Vec<_>>(),
     })
 }

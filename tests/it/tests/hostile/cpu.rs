@@ -115,3 +115,18 @@ fn cpu_time_is_bounded_for_a_call_for_a_run_and_over_time() {
     assert_eq!(ended.said(), over_time);
     assert!(ended.elapsed.as_millis() < 100, "{:?}", ended.elapsed);
 }
+
+#[test]
+fn a_hundred_that_never_end_leave_the_others_a_thread() {
+    let world = World::of(guest("tool_loops_forever").official().limit("deadline_ms", 3_000));
+    let calls = vec![("core:tool-loops-forever.go", json!({})); 100];
+    let (ended, answers, longest) = world.beside(|| world.together(calls));
+    println!("{answers} answers, the slowest {longest:?}");
+    for call in &ended {
+        assert_eq!(call.said(), "deadline: the call did not end within 3000 ms");
+        assert!(call.elapsed.as_millis() < 3_400, "{:?}", call.elapsed);
+    }
+    // It is asked about every two milliseconds. Where it has to wait for all the others each time, it answers a dozen
+    // times.
+    assert!(answers > 150, "{answers}");
+}

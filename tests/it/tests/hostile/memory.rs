@@ -123,9 +123,14 @@ fn more_instances_than_any_pool_holds_are_refused_at_load() {
     let world = World::new();
     let refused = world.try_load(component("far-too-many", instances(600)).official()).unwrap_err();
     assert_eq!(refused.0.as_str(), "compile_failed", "{refused:?}");
-    // Two memories in one module: the pool holds components of any number of modules with one memory each.
-    let text = "(component (core module $m (memory 1) (memory 1)) (core instance (instantiate $m)))";
-    let refused = world.try_load(component("two", wat::parse_str(text).unwrap())).unwrap_err();
+    // One module may have as many memories as the pool has for a component, and no more.
+    let memories = |count: usize| {
+        let memories = "(memory 1)".repeat(count);
+        let text = format!("(component (core module $m {memories}) (core instance (instantiate $m)))");
+        component("memories", wat::parse_str(text).unwrap())
+    };
+    world.load(memories(64));
+    let refused = world.try_load(memories(65)).unwrap_err();
     assert_eq!(refused.0.as_str(), "compile_failed", "{refused:?}");
 }
 
