@@ -132,7 +132,8 @@ impl Runtime {
         access_max: Access,
     ) -> Result<Store<Guest>, Fault> {
         let (plugin, limits) = (&active.plugin, &active.limits);
-        let limiter = Limiter::new(limits, Arc::clone(&self.budget), Arc::clone(&probe.memory_peak_bytes));
+        let peak = Arc::clone(&probe.memory_peak_bytes);
+        let limiter = Limiter::new(limits, active.digest, Arc::clone(&self.budget), peak);
         let guest = Guest::new(limiter, nested, self.services.clone(), probe, command_line, access_max)?;
         let mut store = Store::new(plugin.pre.engine(), guest);
         store.limiter(|guest| &mut guest.limiter);

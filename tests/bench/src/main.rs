@@ -191,7 +191,7 @@ fn measure(real: Option<&Path>) -> Vec<Row> {
     rows.extend(json_to_values(&host, &artifact, &text));
     let compiled = host.folder.path().join("echo.cwasm");
     std::fs::write(&compiled, &artifact).unwrap();
-    rows.push(start(&host, &echo, &compiled));
+    rows.extend(start(&host, &echo, &compiled));
     rows.extend(table::peers(&host, &artifact, &text));
     rows.extend(table::loading(&host, real.unwrap_or(&echo)));
     if let Some(real) = real {
@@ -391,7 +391,7 @@ fn json_to_values(host: &Host, artifact: &[u8], text: &str) -> Vec<Row> {
 }
 
 /// The whole program from start to end against the smallest program that makes the same call.
-fn start(host: &Host, component: &Path, compiled: &Path) -> Row {
+fn start(host: &Host, component: &Path, compiled: &Path) -> Vec<Row> {
     let home = host.folder.path().join("home");
     std::fs::create_dir_all(home.join("config")).unwrap();
     std::fs::write(home.join("config/trust-root.json"), host.root.to_json()).unwrap();
@@ -417,17 +417,26 @@ fn start(host: &Host, component: &Path, compiled: &Path) -> Row {
     };
     // The first start compiles.
     time(loong(), &mut Samples::new());
-    let (mut whole, mut least) = (Samples::new(), Samples::new());
+    // Python is on many machines, and a measure that people know.
+    let python = || {
+        let mut command = Command::new("python3");
+        command.args(["-c", "0"]);
+        command
+    };
+    let has_python = python().status().is_ok_and(|status| status.success());
+    let (mut whole, mut least, mut script) = (Samples::new(), Samples::new(), Samples::new());
     for _ in 0..ROUNDS {
         time(loong(), &mut whole);
         time(minimal(), &mut least);
+        if has_python {
+            time(python(), &mut script);
+        }
     }
-    compare(
-        "P5",
-        "`loong tools call`, warm, start to end",
-        "smallest program: start, artifact, one call",
-        &whole,
-        &least,
-        None,
-    )
+    let what = "`loong tools call`, warm, start to end";
+    let mut rows =
+        vec![compare("P5", what, "smallest program: start, artifact, one call", &whole, &least, None)];
+    if has_python {
+        rows.push(compare("P5", what, "python3 -c 0", &whole, &script, Some(0.12)));
+    }
+    rows
 }

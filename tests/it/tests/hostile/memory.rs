@@ -35,23 +35,31 @@ fn memory_that_its_own_type_forbids_costs_nothing() {
 }
 
 #[test]
-fn all_guests_together_have_a_budget() {
-    // Eight times 384 MiB are more than the 2 GiB of the process, and each is within its own limit.
+fn all_guests_together_have_a_budget_and_one_component_has_half_of_it() {
+    // 384 MiB each, within their own limit. The 2 GiB of the process hold five, the half of it two.
     let text = "(component
       (core module $m (memory 6144) (func (export \"go\") (loop (br 0))))
       (core instance $i (instantiate $m)) (func $go (canon lift (core func $i \"go\")))
       (instance $api (export \"go\" (func $go))) (export \"hostile:guest/api@0.1.0\" (instance $api)))";
-    let holder = component("holds-memory", wat::parse_str(text).unwrap());
-    let world = World::of(holder.official().limit("deadline_ms", 1500));
-    let ended = world.together(vec![("core:holds-memory.go", json!({})); 8]);
-    let mut said: Vec<String> = ended.iter().map(super::harness::Ended::said).collect();
-    said.sort();
-    let over = said.iter().filter(|said| said.starts_with("limit_exceeded: ")).count();
-    assert_eq!(over, 3, "{said:?}");
-    assert!(said[..5].iter().all(|said| said == "deadline: the call did not end within 1500 ms"), "{said:?}");
+    let bytes = wat::parse_str(text).unwrap();
+    let names = ["one", "two", "three"];
+    let world = World::new();
+    for name in names {
+        world.load(component(name, bytes.clone()).official().limit("deadline_ms", 1500));
+    }
+    let held = |calls: &[&str], expected: usize| {
+        let operations: Vec<String> = calls.iter().map(|name| format!("core:{name}.go")).collect();
+        let ended = world.together(operations.iter().map(|name| (name.as_str(), json!({}))).collect());
+        let said: Vec<String> = ended.iter().map(super::harness::Ended::said).collect();
+        let late =
+            said.iter().filter(|said| *said == "deadline: the call did not end within 1500 ms").count();
+        let over = said.iter().filter(|said| said.starts_with("limit_exceeded: ")).count();
+        assert_eq!((late, over), (expected, calls.len() - expected), "{said:?}");
+    };
+    held(&["one"; 4], 2);
+    held(&["one", "one", "two", "two", "three", "three"], 5);
     // All of it is given back.
-    let ended = world.together(vec![("core:holds-memory.go", json!({})); 5]);
-    assert!(ended.iter().all(|ended| ended.said().starts_with("deadline: ")), "{ended:?}");
+    held(&["one", "one", "two", "two", "three"], 5);
 }
 
 #[test]
