@@ -157,11 +157,8 @@ impl PluginPath {
         if what.contains('/') || path.extension().is_some_and(|extension| extension == "wasm") {
             return Ok(path.to_owned());
         }
-        let named = |entry: &Entry| match what.parse::<PluginId>() {
-            Ok(id) => entry.manifest.id == id,
-            Err(_) => entry.manifest.id.name() == what,
-        };
-        let mut found: Vec<Entry> = self.entries().into_iter().filter(named).collect();
+        let mut found: Vec<Entry> =
+            self.entries().into_iter().filter(|entry| entry.is_meant_by(what)).collect();
         if found.is_empty()
             && let Some((id, chosen)) = self
                 .chosen
@@ -189,6 +186,14 @@ impl PluginPath {
 }
 
 impl Entry {
+    /// Whether a person means it by this: its id, or its name.
+    pub fn is_meant_by(&self, what: &str) -> bool {
+        match what.parse::<PluginId>() {
+            Ok(id) => self.manifest.id == id,
+            Err(_) => self.manifest.id.name() == what,
+        }
+    }
+
     /// The digest of the file as it is now.
     pub fn digest(&self) -> Option<Digest> {
         read_bounded(&self.path, COMPONENT_BYTES_MAX).ok().map(|bytes| Digest::of(&bytes))

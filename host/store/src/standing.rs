@@ -401,12 +401,21 @@ impl Store {
         .await
     }
 
-    /// Chooses the version before again, and puts the one that is chosen now aside.
-    pub async fn roll_back(&self, plugin: &PluginId, reason: &str) -> Result<(Version, Version), SwapError> {
-        let (plugin, reason, now_ms) = (plugin.to_string(), reason.to_owned(), self.now_ms());
+    /// Chooses the version before again, in place of this one, and puts this one aside.
+    pub async fn roll_back(
+        &self,
+        plugin: &PluginId,
+        bad: &Digest,
+        reason: &str,
+    ) -> Result<(Version, Version), SwapError> {
+        let (plugin, bad, reason) = (plugin.to_string(), *bad, reason.to_owned());
+        let now_ms = self.now_ms();
         self.work(move |connection| {
             let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
             let found = chosen(&transaction, &plugin)?.ok_or(SwapError::NothingBefore)?;
+            if found.now.digest != bad {
+                return Err(SwapError::Overtaken);
+            }
             let before = found.before.ok_or(SwapError::NothingBefore)?;
             let mut breaker = standing(&transaction, &found.now.digest)?.unwrap_or_default();
             breaker.quarantine(&format!("it was rolled back: {reason}"));

@@ -219,7 +219,10 @@ fn a_version_that_is_no_good_never_serves() {
         install(&sandbox, &GOOD);
         install_waiter(&sandbox);
         install(&sandbox, bad);
-        check(&loong(&sandbox, &format!("plugins swap core:adder {} --yes", bad.version)), exit, word);
+        let ended = loong(&sandbox, &format!("plugins swap core:adder {} --yes", bad.version));
+        check(&ended, exit, word);
+        // It says what to do.
+        check(&ended, exit, "hint: ");
         let status = loong(&sandbox, "plugins status core:adder --json");
         let status: Value = serde_json::from_str(&status.stdout).unwrap();
         assert_eq!(status["swaps"][0]["step"], "refused", "{status:#}");
@@ -227,8 +230,8 @@ fn a_version_that_is_no_good_never_serves() {
             .unwrap();
         check_sum(&sandbox, "3");
     };
-    refused(&Version { core: "(func $start unreachable) (start $start)", ..better() }, 4, "[trap]");
-    refused(&unwell(), 4, "no spirit");
+    refused(&Version { core: "(func $start unreachable) (start $start)", ..better() }, 3, "[health_failed]");
+    refused(&unwell(), 3, "no spirit");
     refused(&Version { operand: "s32", ..better() }, 1, "[abi_mismatch]");
     refused(
         &Version { more: r#"(import "core:nothing/nothing@0.1.0" (instance))"#, ..better() },
@@ -316,6 +319,29 @@ fn a_run_under_way_takes_the_chosen_version_over() {
     );
     check(&loong(&sandbox, "audit recent --kind plugin_swapped"), 0, "core:adder 0.2.0");
     check(&loong(&sandbox, "audit verify"), 0, "records");
+}
+
+#[test]
+fn a_run_that_cannot_take_a_version_over_leaves_it_to_the_others() {
+    let sandbox = Sandbox::new();
+    install(&sandbox, &GOOD);
+    install_waiter(&sandbox);
+    let run = start(&sandbox, "tools call core:waiter.wait");
+    let name = under_way(&sandbox, "waiter");
+    install(&sandbox, &better());
+    // Where the run does not look.
+    let new = sandbox.work().join("new");
+    fs::create_dir(&new).unwrap();
+    for file in ["adder-0.2.0.wasm", "adder-0.2.0.wasm.sigstore.json"] {
+        fs::rename(sandbox.loong_home().join("data/plugins").join(file), new.join(file)).unwrap();
+    }
+    check(&loong(&sandbox, "plugins swap core:adder 0.2.0 --plugins new"), 0, "0.1.0 → 0.2.0");
+    std::thread::sleep(Duration::from_secs(1));
+    check(&loong(&sandbox, "plugins status core:adder --plugins new"), 0, "on probation");
+    check(&loong(&sandbox, &format!("sessions cancel {name}")), 0, "cancelled");
+    let ended = run.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(said.contains("0.2.0 was not taken over") && said.contains("[run_cancelled]"), "{said}");
 }
 
 #[test]

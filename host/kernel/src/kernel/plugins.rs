@@ -27,14 +27,19 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
         plugin: Active<E::Plugin>,
         run: Option<&Run>,
     ) -> Result<(), Fault> {
-        if let Some(active) = self.catalog.load().plugin(&plugin.id)
-            && active.tier > plugin.tier
-        {
-            let reason =
-                format!("`{}` is active at tier {}; this one is {}", plugin.id, active.tier, plugin.tier);
-            return Err(Fault::Denied { code: Code::TierTooLow, reason, policies: Vec::new() });
-        }
+        self.well_known_enough(&plugin)?;
         self.replace(Arc::new(plugin), run.map(|run| run.id().to_string()), false).await
+    }
+
+    fn well_known_enough(&self, plugin: &Active<E::Plugin>) -> Result<(), Fault> {
+        match self.catalog.load().plugin(&plugin.id) {
+            Some(active) if active.tier > plugin.tier => {
+                let reason =
+                    format!("`{}` is active at tier {}; this one is {}", plugin.id, active.tier, plugin.tier);
+                Err(Fault::Denied { code: Code::TierTooLow, reason, policies: Vec::new() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The same, and the version before stays active beside it, for those that were built for interfaces that only
@@ -44,6 +49,7 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
         plugin: Active<E::Plugin>,
         run: Option<&Run>,
     ) -> Result<(), Fault> {
+        self.well_known_enough(&plugin)?;
         self.replace(Arc::new(plugin), run.map(|run| run.id().to_string()), true).await
     }
 
@@ -85,6 +91,7 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
     /// Makes another version of an active plugin active beside it, for those that were built for interfaces that only
     /// this one offers.
     pub async fn activate_beside(&self, plugin: Active<E::Plugin>, run: Option<&Run>) -> Result<(), Fault> {
+        self.well_known_enough(&plugin)?;
         self.append(loaded(run.map(|run| run.id().to_string()), &plugin), Durability::Written).await?;
         let plugin = Arc::new(plugin);
         self.catalog.rcu(|catalog| catalog.with_beside(Arc::clone(&plugin)));

@@ -84,6 +84,11 @@ impl<L: Ledger, E: Executor> Kernel<L, E> {
         self.supervised.entry(component, self.now_ms()) == Entry::Quarantined
     }
 
+    /// Whether a component still has to prove itself, as far as this process knows.
+    pub fn is_on_probation(&self, component: &Digest) -> bool {
+        self.supervised.entry(component, self.now_ms()) == Entry::Watch
+    }
+
     /// Why a plugin is not called now, if it is not.
     pub(super) fn stands_aside(&self, callee: &Active<E::Plugin>) -> Option<(Code, String)> {
         let now_ms = self.now_ms();

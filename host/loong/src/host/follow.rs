@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
-use loong_kernel::{Active, Revocation};
+use loong_kernel::{Active, Event, PluginPhase, Revocation};
 use loong_manifest::{Code, Digest, InterfaceName, PluginId, Tier};
 use loong_runtime::Plugin;
 use loong_store::Version;
@@ -87,13 +87,18 @@ impl Host {
                 continue;
             }
             let Err(error) = self.swap_in(session, &id, &chosen.now, tier).await else { continue };
-            // The version that is active goes on serving, here and everywhere.
+            // The version that is active goes on serving here.
             seen.bad.insert(chosen.now.digest);
             let problem = format!("{} [{}]", error.headline, error.code);
             self.watch.warn(&format!("`{id}` {} was not taken over: {problem}", chosen.now.version));
-            if chosen.before.is_some() {
+            // And everywhere, where it is the version that fails, and not this run that may not or cannot load it.
+            if error.code == Code::HealthFailed && self.kernel.is_on_probation(&chosen.now.digest) {
+                let (run, plugin) = (Some(session.run().id().to_string()), id.clone());
+                let (digest, state) = (chosen.now.digest, PluginPhase::RolledBack);
+                let event = Event::PluginState { run, plugin, digest, state, reason: Some(problem.clone()) };
+                self.kernel.note(event).await?;
                 // Somebody else may have been faster; then there is nothing to do.
-                let _ = self.store.roll_back(&id, &problem).await;
+                let _ = self.store.roll_back(&id, &digest, &problem).await;
             }
         }
         Ok(())
@@ -109,7 +114,7 @@ impl Host {
     ) -> Result<(), CommandError> {
         let path = self.path.by_digest(id, &version.digest)?;
         let plugin = Arc::new(self.prepare(&path, session, tier_min).await?);
-        self.kernel.check(Arc::clone(&plugin), session.run()).await?;
+        self.check(session, &plugin).await?;
         let active = Arc::into_inner(plugin)
             .ok_or_else(|| CommandError::new(Code::HostFailed, "a check did not give its plugin back"))?;
         let catalog = self.kernel.catalog();
@@ -191,6 +196,14 @@ impl Host {
                 Err(error)
             }
         }
+    }
+
+    /// Whether a version that is not active works, in an instance that nothing depends on.
+    pub async fn check(&self, session: &Session, plugin: &Arc<Active<Plugin>>) -> Result<(), CommandError> {
+        self.kernel.check(Arc::clone(plugin), session.run()).await.map_err(|fault| {
+            let headline = format!("`{}` {} did not pass its check", plugin.id, plugin.version);
+            CommandError::new(Code::HealthFailed, headline).detail(format!("{fault} [{}]", fault.code()))
+        })
     }
 
     /// A component, verified, and what it would be granted.

@@ -176,11 +176,8 @@ fn plan(host: &Host, args: &SwapArgs) -> Result<Plan, CommandError> {
 
 /// The plugin that a person means, and every version of it that is here.
 fn versions(host: &Host, what: &str) -> Result<(PluginId, Vec<Entry>), CommandError> {
-    let named = |entry: &Entry| match what.parse::<PluginId>() {
-        Ok(id) => entry.manifest.id == id,
-        Err(_) => entry.manifest.id.name() == what,
-    };
-    let found: Vec<Entry> = host.path().all_entries().into_iter().filter(named).collect();
+    let found: Vec<Entry> =
+        host.path().all_entries().into_iter().filter(|entry| entry.is_meant_by(what)).collect();
     let Some(id) = found.first().map(|entry| entry.manifest.id.clone()) else {
         return Err(CommandError::new(Code::PluginUnknown, format!("no component is named `{what}`")));
     };
@@ -223,7 +220,7 @@ fn examine(host: &Host, session: &Session, plan: &Plan) -> Result<(), CommandErr
             host::agree(&dependent, import, &plugin)?;
         }
     }
-    Ok(host.wait(host.kernel().check(plugin, session.run()))?)
+    host.wait(host.check(session, &plugin))
 }
 
 async fn switch(
@@ -282,7 +279,7 @@ fn back(ui: &mut Ui, host: &Host, session: &Session, args: &RollbackArgs) -> Res
         let (plugin, digest) = (id.clone(), chosen.now.digest);
         let (state, reason) = (PluginPhase::RolledBack, Some(reason.clone()));
         host.kernel().note(Event::PluginState { run, plugin, digest, state, reason }).await?;
-        Ok::<_, CommandError>(host.store().roll_back(&id, &args.reason).await?)
+        Ok::<_, CommandError>(host.store().roll_back(&id, &chosen.now.digest, &args.reason).await?)
     })?;
     if ui.json() {
         let (from, to) = (document(&gone.0), document(&gone.1));
