@@ -15,13 +15,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("loong-manifest", &[]),
     ("loong-inspect", &["loong-manifest"]),
     ("loong-trust", &["loong-inspect"]),
+    ("loong-repository", &["loong-trust"]),
     ("loong-policy", &["loong-trust"]),
     ("loong-kernel", &["loong-policy"]),
     ("loong-store", &["loong-kernel"]),
     ("loong-runtime", &["loong-kernel"]),
     ("loong-compile", &["loong-runtime"]),
     ("loong-sandbox", &["loong-manifest"]),
-    ("loong", &["loong-store", "loong-runtime"]),
+    ("loong", &["loong-store", "loong-runtime", "loong-repository"]),
 ];
 
 /// Crates whose source and Cargo.toml may name the engine.
