@@ -93,6 +93,8 @@ codes! {
     DepthExceeded "depth_exceeded" Plugin "calls between components are nested too deeply";
     EgressDenied "egress_denied" Refused "policy or the host's own rules do not let the plugin reach this address";
     EgressFailed "egress_failed" Plugin "a connection to another machine failed";
+    EntryDiffers "entry_differs" Refused "the repository has this version of the plugin with other bytes";
+    EntryUnknown "entry_unknown" Request "the repository has no such version or file";
     ExtensionDenied "extension_denied" Refused "a policy extension denied the operation";
     ExtensionFailed "extension_failed" Refused "a policy extension failed, so the operation is denied";
     FileUnreadable "file_unreadable" Request "a file or folder cannot be read";
@@ -121,9 +123,16 @@ codes! {
     PolicyInvalid "policy_invalid" Request "a policy file is wrong, so nothing is allowed";
     ProcessFailed "process_failed" Plugin "a process that the plugin asked for could not be started";
     ProofInvalid "proof_invalid" Refused "a proof does not lead to the root of the checkpoint";
+    RepositoryExpired "repository_expired" Refused "a document of the repository is past its expiry";
+    RepositoryInvalid "repository_invalid" Refused "a document of the repository is not valid";
+    RepositoryMismatch "repository_mismatch" Refused "a file of the repository is not the one that its metadata names";
+    RepositoryRollback "repository_rollback" Refused "the repository serves something older than was seen before";
+    RepositoryUnreachable "repository_unreachable" Request "a file of the repository cannot be had";
+    RepositoryUnsigned "repository_unsigned" Refused "a document of the repository is signed by too few of the keys that count";
     ResultInvalid "result_invalid" Plugin "the plugin returned something that cannot cross to its caller";
     ResumeUnsafe "resume_unsafe" Refused "the run cannot go on without doing again what it already did";
     RiskProfileInvalid "risk_profile_invalid" Refused "the risk profile cannot be read, is not signed by a key of the trust root, or is not the pinned one";
+    RoleUnknown "role_unknown" Request "the repository has no such role or publisher";
     RootExpired "root_expired" Refused "the trust root is past its expiry";
     RootInvalid "root_invalid" Refused "the trust root is not valid";
     RunCancelled "run_cancelled" Request "a person cancelled the run from outside";

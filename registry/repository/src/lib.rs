@@ -1,2 +1,30 @@
 //! Repositories of components: what is published, scanned, resolved and installed. Knows nothing of the runtime; both
 //! meet in the program.
+//!
+//! A repository is one in the sense of The Update Framework (TUF, specification 1.0). Its metadata is read and
+//! verified by `sigstore-tuf`; what is here says which files it holds and who delegates to whom:
+//!
+//! ```text
+//! root ─▶ targets ─▶ official            ─▶ publisher-core ─▶ core/git/0.2.0/git.wasm, its bundle, its manifest
+//!                ─▶ verified-community  ─▶ publisher-acme ─▶ acme/…
+//!                ─▶ unverified          ─▶ …
+//! ```
+//!
+//! A publisher's files lie below its name, and only its role can list them: delegations are terminating.
+
+mod client;
+mod entry;
+mod error;
+mod folder;
+mod metadata;
+mod source;
+
+pub use client::Client;
+pub use entry::{ENTRY_SCHEMA, Entry, EntryFacts, EntryFile, Yanked};
+pub use error::RepositoryError;
+pub use folder::{Folder, Missing, Published, RoleKeys, RoleStatus};
+pub use metadata::TIERS;
+pub use source::Directory;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! Why something was refused.
+
+use std::path::PathBuf;
+
+use loong_inspect::InspectError;
+use loong_manifest::{Code, Digest, PluginId, escape};
+use loong_trust::TrustError;
+use loong_trust::file::FileError;
+
+/// Why a repository was refused, or what was asked of it.
+#[derive(Debug, thiserror::Error)]
+pub enum RepositoryError {
+    /// The metadata does not hold: who signed it, how old it is, or what it says.
+    #[error("{}", metadata_text(.0))]
+    Metadata(#[source] Box<sigstore_tuf::Error>),
+    /// A document of the repository is not what its place asks for.
+    #[error("{} is not valid: {}", escape(what), escape(problem))]
+    Invalid {
+        /// Which document.
+        what: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A role is to be changed that does not exist.
+    #[error("there is no role `{}`", escape(role))]
+    RoleUnknown {
+        /// The role.
+        role: String,
+    },
+    /// Nobody may publish for the publisher yet.
+    #[error("the repository names no publisher `{publisher}`")]
+    PublisherUnknown {
+        /// The publisher.
+        publisher: String,
+    },
+    /// The version is not there.
+    #[error("`{id}` {version} is not in the repository")]
+    EntryUnknown {
+        /// The plugin.
+        id: PluginId,
+        /// The version.
+        version: semver::Version,
+    },
+    /// The version is there with other bytes. A version is published once.
+    #[error("`{id}` {version} is there already with other bytes: {} and not {}", there.short(), found.short())]
+    EntryDiffers {
+        /// The plugin.
+        id: PluginId,
+        /// The version.
+        version: semver::Version,
+        /// The digest that is published.
+        there: Digest,
+        /// The digest of the other bytes.
+        found: Digest,
+    },
+    /// Documents wait for signatures.
+    #[error("too few signatures: {}", waiting.join("; "))]
+    Unsigned {
+        /// Each document, and which keys may still sign it.
+        waiting: Vec<String>,
+    },
+    /// The clock of this machine gives no usable time.
+    #[error("the clock of this machine is not usable: {problem}")]
+    Clock {
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// A component or its manifest is not valid.
+    #[error(transparent)]
+    Component(#[from] InspectError),
+    /// A component or a key was refused.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A folder could not be made or listed.
+    #[error("cannot use the folder {}", escape(&path.display().to_string()))]
+    Folder {
+        /// Which folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl From<sigstore_tuf::Error> for RepositoryError {
+    fn from(error: sigstore_tuf::Error) -> Self {
+        Self::Metadata(Box::new(error))
+    }
+}
+
+impl RepositoryError {
+    /// The public code.
+    pub fn code(&self) -> Code {
+        use sigstore_tuf::Error;
+        match self {
+            Self::Metadata(error) => match &**error {
+                Error::Expired { .. } => Code::RepositoryExpired,
+                Error::Rollback { .. } | Error::BadRootVersion { .. } => Code::RepositoryRollback,
+                Error::ThresholdNotMet { .. } | Error::DuplicateSignature { .. } => Code::RepositoryUnsigned,
+                Error::IntegrityMismatch(_) => Code::RepositoryMismatch,
+                Error::TargetNotFound(_) => Code::EntryUnknown,
+                Error::Transport { .. } => Code::RepositoryUnreachable,
+                Error::Io { .. } => Code::FileUnreadable,
+                _ => Code::RepositoryInvalid,
+            },
+            Self::Invalid { .. } => Code::RepositoryInvalid,
+            Self::RoleUnknown { .. } | Self::PublisherUnknown { .. } => Code::RoleUnknown,
+            Self::EntryUnknown { .. } => Code::EntryUnknown,
+            Self::EntryDiffers { .. } => Code::EntryDiffers,
+            Self::Unsigned { .. } => Code::RepositoryUnsigned,
+            Self::Clock { .. } => Code::ClockInvalid,
+            Self::Component(error) => error.code(),
+            Self::Trust(error) => error.code(),
+            Self::File(error) => error.code(),
+            Self::Folder { .. } => Code::FileUnwritable,
+        }
+    }
+
+    pub(crate) fn invalid(what: impl Into<String>, problem: impl ToString) -> Self {
+        Self::Invalid { what: what.into(), problem: problem.to_string() }
+    }
+}
+
+/// What the library says, without the words that only its authors know.
+fn metadata_text(error: &sigstore_tuf::Error) -> String {
+    use sigstore_tuf::Error;
+    let text = match error {
+        Error::Expired { role, expires } => format!("the {role} document expired on {expires}"),
+        Error::Rollback { role, trusted, new } => {
+            format!("the {role} document has version {new}, and version {trusted} was seen before")
+        }
+        Error::BadRootVersion { trusted, new } => {
+            format!("a root document of version {new} follows version {trusted}")
+        }
+        Error::ThresholdNotMet { role, found, threshold } => {
+            format!("the {role} document has {found} of {threshold} signatures that count")
+        }
+        Error::DuplicateSignature { role, .. } => format!("the {role} document has two signatures of one key"),
+        other => other.to_string(),
+    };
+    escape(&text)
+}

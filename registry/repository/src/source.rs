@@ -1,0 +1,59 @@
+//! Where a repository's files come from.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use sigstore_tuf::transport::FetchFuture;
+use sigstore_tuf::{Error, Repository};
+
+/// A repository in a folder: `metadata/` and `targets/`, as a web server would serve them.
+#[derive(Debug, Clone)]
+pub struct Directory {
+    root: PathBuf,
+}
+
+impl Directory {
+    /// The repository in this folder.
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// A plain file below the folder of at most so many bytes; none if there is none of this name.
+    fn file(&self, below: &str, name: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, Error> {
+        let is_plain = name
+            .split('/')
+            .all(|part| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', '\0']));
+        if !is_plain {
+            return Err(Error::Malformed(format!("`{name}` is no name of a file")));
+        }
+        let path = self.root.join(below).join(name);
+        let failed = |error: std::io::Error| Error::transport_with_source(format!("cannot read {below}/{name}"), error);
+        let kind = match std::fs::symlink_metadata(&path) {
+            Ok(facts) => facts.file_type(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        if !kind.is_file() {
+            return Err(Error::transport(format!("{below}/{name} is no plain file")));
+        }
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(&path).map_err(failed)?;
+        file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() as u64 > bytes_max {
+            return Err(Error::transport(format!("{below}/{name} is larger than {bytes_max} bytes")));
+        }
+        Ok(Some(bytes))
+    }
+}
+
+impl Repository for Directory {
+    fn fetch_metadata<'a>(&'a self, name: &'a str, max_length: u64) -> FetchFuture<'a> {
+        let found = self.file("metadata", name, max_length);
+        Box::pin(async move { found })
+    }
+
+    fn fetch_target<'a>(&'a self, path: &'a str, max_length: u64) -> FetchFuture<'a> {
+        let found = self.file("targets", path, max_length);
+        Box::pin(async move { found })
+    }
+}
