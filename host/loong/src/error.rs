@@ -149,6 +149,21 @@ const fn hint(code: Code) -> Option<&'static str> {
         Code::PolicyInvalid => {
             "`loong policy check` shows every mistake; nothing is allowed until it is mended"
         }
+        Code::EntryDiffers => "a version is published once: give the other bytes a version of their own",
+        Code::EntryUnknown => "`loong registry verify` lists what a repository holds",
+        Code::RepositoryExpired => {
+            "whoever keeps the repository runs `loong registry publish`; if they did, somebody serves you an old copy"
+        }
+        Code::RepositoryMismatch | Code::RepositoryRollback => {
+            "what is served was changed, mixed or set back; nothing was taken from it"
+        }
+        Code::RepositoryUnreachable => {
+            "begin one with `loong registry init`, serve it with `loong registry publish`"
+        }
+        Code::RepositoryUnsigned => {
+            "`loong registry sign` signs with your keys; copy the repository to whoever has the others, and take their drafts with `--import`"
+        }
+        Code::RoleUnknown => "`loong registry publisher NAME --tier TIER` lets somebody publish",
         Code::RiskProfileInvalid => {
             "if what it says is what you want, sign it with `loong policy sign FILE` and pin the sha256 that prints; nothing runs before"
         }

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use loong_manifest::{PluginId, Tier};
-use loong_trust::UtcTime;
+use loong_trust::{RootKey, TrustRoot, UtcTime};
 use sigstore_tuf::{FileStore, Repository, TrustedMetadataSet, Updater, UpdaterConfig};
 
-use crate::entry::{self, Entry, EntryFile};
-use crate::metadata::{TIERS, publisher_role};
 use crate::RepositoryError;
+use crate::entry::{self, Entry, EntryFile};
+use crate::metadata::{TIERS, public_key, publisher_role};
 
 /// Largest document of one role. One publisher with 10,000 versions has about 15 MB.
 const ROLE_BYTES_MAX: u64 = 32 << 20;
@@ -27,7 +27,11 @@ impl Client {
     ///
     /// # Errors
     /// If the root is not valid or did not sign itself.
-    pub fn new(source: impl Repository + 'static, root: &[u8], memory: Option<&Path>) -> Result<Self, RepositoryError> {
+    pub fn new(
+        source: impl Repository + 'static,
+        root: &[u8],
+        memory: Option<&Path>,
+    ) -> Result<Self, RepositoryError> {
         let mut config = UpdaterConfig::default();
         config.targets_max_length = ROLE_BYTES_MAX;
         config.snapshot_max_length = ROLE_BYTES_MAX;
@@ -66,7 +70,8 @@ impl Client {
             let Some(tier) = TIERS.into_iter().find(|tier| tier.as_str() == role.name) else { continue };
             for path in role.paths.iter().flatten() {
                 let publisher = path.split('/').next().unwrap_or_default();
-                if PluginId::new(publisher, "any").is_ok() && all.iter().all(|(known, _)| known != publisher) {
+                if PluginId::new(publisher, "any").is_ok() && all.iter().all(|(known, _)| known != publisher)
+                {
                     all.push((publisher.to_owned(), tier));
                 }
             }
@@ -79,13 +84,46 @@ impl Client {
     /// # Errors
     /// If a document on the way to it does not hold, or an entry is not written as it must be.
     pub async fn entries(&mut self, publisher: &str, now: UtcTime) -> Result<Vec<Entry>, RepositoryError> {
-        let role = publisher_role(publisher);
-        // The library walks and verifies the delegations on the way to a path; no file has this one.
-        self.updater.get_target_info(&format!("{publisher}/-/0/-"), time(now)?).await?;
-        match self.trusted().targets_role(&role) {
+        self.walk(publisher, now).await?;
+        match self.trusted().targets_role(&publisher_role(publisher)) {
             Some(targets) => entry::entries(publisher, targets),
             None => Ok(Vec::new()),
         }
+    }
+
+    /// Reads and verifies the documents on the way to a publisher. No file has the path that is asked for here.
+    async fn walk(&mut self, publisher: &str, now: UtcTime) -> Result<(), RepositoryError> {
+        self.updater.get_target_info(&format!("{publisher}/-/0/-"), time(now)?).await?;
+        Ok(())
+    }
+
+    /// The keys that may sign a publisher's components, as its tier's role names them. Nobody at all for a tier that
+    /// asks for no signature.
+    ///
+    /// # Errors
+    /// If a document on the way to them does not hold, or a key is not usable.
+    pub async fn trust(
+        &mut self,
+        publisher: &str,
+        tier: Tier,
+        now: UtcTime,
+    ) -> Result<TrustRoot, RepositoryError> {
+        self.walk(publisher, now).await?;
+        let mut root = TrustRoot::empty();
+        let role = publisher_role(publisher);
+        let delegations =
+            self.trusted().targets_role(tier.as_str()).and_then(|role| role.delegations.as_ref());
+        let Some(delegations) = delegations.filter(|_| tier != Tier::Unverified) else { return Ok(root) };
+        let named =
+            delegations.roles.iter().filter(|known| known.name == role).flat_map(|known| &known.keyids);
+        for id in named {
+            let public = delegations.keys.get(id).and_then(|key| public_key(&key.keyval.public));
+            let public = public.ok_or_else(|| {
+                RepositoryError::invalid(format!("the {tier} document"), "a key is not usable")
+            })?;
+            root = root.with_key(RootKey::new(&public, &role, &[publisher], tier, None))?;
+        }
+        Ok(root)
     }
 
     /// The bytes of a file of an entry, verified.
@@ -102,5 +140,6 @@ impl Client {
 /// The time as the library takes it.
 pub(crate) fn time(now: UtcTime) -> Result<jiff::Timestamp, RepositoryError> {
     let seconds = i64::try_from(now.unix_s()).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_second(seconds).map_err(|_| RepositoryError::Clock { problem: "it is past the year 9999" })
+    jiff::Timestamp::from_second(seconds)
+        .map_err(|_| RepositoryError::Clock { problem: "it is past the year 9999" })
 }

@@ -100,7 +100,7 @@ impl EntryFacts {
             offers: sorted(
                 manifest.operations.iter().filter_map(|operation| operation.name.interface.clone()).collect(),
             ),
-            needs: sorted(imports.filter(|interface| is_of_plugins(interface)).collect()),
+            needs: sorted(imports.filter(is_of_plugins).collect()),
             capabilities,
             published,
             yanked: None,
@@ -130,7 +130,10 @@ pub(crate) fn component_path(id: &PluginId, version: &semver::Version) -> String
 }
 
 /// The entries that a publisher's role lists, by name, the newest version first.
-pub(crate) fn entries(publisher: &str, targets: &sigstore_tuf::Targets) -> Result<Vec<Entry>, RepositoryError> {
+pub(crate) fn entries(
+    publisher: &str,
+    targets: &sigstore_tuf::Targets,
+) -> Result<Vec<Entry>, RepositoryError> {
     let mut all = BTreeMap::new();
     for (path, target) in &targets.targets {
         let wrong = |problem: &str| RepositoryError::invalid(format!("the entry {path}"), problem);
@@ -139,13 +142,17 @@ pub(crate) fn entries(publisher: &str, targets: &sigstore_tuf::Targets) -> Resul
             continue;
         }
         let custom = target.custom.as_ref().ok_or_else(|| wrong("it says nothing of its component"))?;
-        let facts: EntryFacts = strict::read(custom.to_string().as_bytes()).map_err(|error| wrong(&error.to_string()))?;
+        let facts: EntryFacts =
+            strict::read(custom.to_string().as_bytes()).map_err(|error| wrong(&error.to_string()))?;
         if facts.schema != ENTRY_SCHEMA || escape(&facts.summary) != facts.summary {
             return Err(wrong("its facts are of another schema, or hold hidden characters"));
         }
         let file = file(path, target).map_err(wrong)?;
         let (digest, size_bytes) = (file.digest, file.size_bytes);
-        all.insert((id.clone(), version.clone()), Entry { id, version, digest, size_bytes, facts, files: vec![file] });
+        all.insert(
+            (id.clone(), version.clone()),
+            Entry { id, version, digest, size_bytes, facts, files: vec![file] },
+        );
     }
     for (path, target) in &targets.targets {
         let wrong = |problem: &str| RepositoryError::invalid(format!("the entry {path}"), problem);
@@ -176,10 +183,14 @@ fn parts<'a>(publisher: &str, path: &'a str) -> Result<(PluginId, semver::Versio
     if of != publisher {
         return Err("it is another publisher's");
     }
-    if !version.build.is_empty() || folder(&id, &version) != path.trim_end_matches(file).trim_end_matches('/') {
+    if !version.build.is_empty() || folder(&id, &version) != path.trim_end_matches(file).trim_end_matches('/')
+    {
         return Err("its path is written in another way than others read it");
     }
-    if file.is_empty() || file.starts_with('.') || !file.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte)) {
+    if file.is_empty()
+        || file.starts_with('.')
+        || !file.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+    {
         return Err("its path ends in no plain file name");
     }
     Ok((id, version, file))

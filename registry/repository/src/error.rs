@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use loong_inspect::InspectError;
-use loong_manifest::{Code, Digest, PluginId, escape};
+use loong_manifest::{Code, PluginId, escape};
 use loong_trust::TrustError;
 use loong_trust::file::FileError;
 
@@ -20,6 +20,18 @@ pub enum RepositoryError {
         what: String,
         /// What is wrong.
         problem: String,
+    },
+    /// There is no repository.
+    #[error("`{}` holds no repository", escape(&path.display().to_string()))]
+    Absent {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is a repository where one is to be begun.
+    #[error("`{}` holds a repository already", escape(&path.display().to_string()))]
+    There {
+        /// The folder.
+        path: PathBuf,
     },
     /// A role is to be changed that does not exist.
     #[error("there is no role `{}`", escape(role))]
@@ -42,16 +54,14 @@ pub enum RepositoryError {
         version: semver::Version,
     },
     /// The version is there with other bytes. A version is published once.
-    #[error("`{id}` {version} is there already with other bytes: {} and not {}", there.short(), found.short())]
+    #[error("{entry} is there already with other bytes: {there} and not {found}")]
     EntryDiffers {
-        /// The plugin.
-        id: PluginId,
-        /// The version.
-        version: semver::Version,
-        /// The digest that is published.
-        there: Digest,
-        /// The digest of the other bytes.
-        found: Digest,
+        /// The plugin and its version.
+        entry: String,
+        /// The beginning of the digest that is published.
+        there: String,
+        /// The beginning of the digest of the other bytes.
+        found: String,
     },
     /// Documents wait for signatures.
     #[error("too few signatures: {}", waiting.join("; "))]
@@ -106,6 +116,8 @@ impl RepositoryError {
                 _ => Code::RepositoryInvalid,
             },
             Self::Invalid { .. } => Code::RepositoryInvalid,
+            Self::Absent { .. } => Code::RepositoryUnreachable,
+            Self::There { .. } => Code::FileUnwritable,
             Self::RoleUnknown { .. } | Self::PublisherUnknown { .. } => Code::RoleUnknown,
             Self::EntryUnknown { .. } => Code::EntryUnknown,
             Self::EntryDiffers { .. } => Code::EntryDiffers,
@@ -118,8 +130,8 @@ impl RepositoryError {
         }
     }
 
-    pub(crate) fn invalid(what: impl Into<String>, problem: impl ToString) -> Self {
-        Self::Invalid { what: what.into(), problem: problem.to_string() }
+    pub(crate) fn invalid(what: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Invalid { what: what.into(), problem: problem.into() }
     }
 }
 
@@ -137,7 +149,11 @@ fn metadata_text(error: &sigstore_tuf::Error) -> String {
         Error::ThresholdNotMet { role, found, threshold } => {
             format!("the {role} document has {found} of {threshold} signatures that count")
         }
-        Error::DuplicateSignature { role, .. } => format!("the {role} document has two signatures of one key"),
+        Error::DuplicateSignature { role, .. } => {
+            format!("the {role} document has two signatures of one key")
+        }
+        Error::IntegrityMismatch(problem) => problem.clone(),
+        Error::Transport { message, .. } => message.clone(),
         other => other.to_string(),
     };
     escape(&text)

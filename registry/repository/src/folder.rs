@@ -65,11 +65,23 @@ pub struct RoleStatus {
 /// What a publication put online.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Published {
-    /// The roles that changed, with their versions.
-    pub roles: Vec<(String, u64)>,
+    /// The documents that changed.
+    pub roles: Vec<PublishedRole>,
     /// When clients refuse the repository unless it is published anew.
     pub expires: UtcTime,
 }
+
+/// A document that is served now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PublishedRole {
+    /// The role.
+    pub role: String,
+    /// Its version.
+    pub version: u64,
+}
+
+/// Keys, and how many of them have to sign.
+type Authority = (Vec<(KeyId, PublicKey)>, usize);
 
 /// A repository in a folder of this machine.
 #[derive(Debug, Clone)]
@@ -85,7 +97,7 @@ impl Folder {
     pub fn init(path: &Path, keys: &RoleKeys, now: UtcTime) -> Result<Self, RepositoryError> {
         let folder = Self { root: path.to_owned() };
         if folder.metadata().exists() || folder.drafts().exists() {
-            return Err(RepositoryError::invalid("the folder", "it holds a repository already"));
+            return Err(RepositoryError::There { path: path.to_owned() });
         }
         let role = role_value(keys)?;
         let all: BTreeMap<String, Value> = keys.keys.iter().map(key_value).collect();
@@ -109,7 +121,10 @@ impl Folder {
         folder.put_draft("root", &Document::new("root", until("root", now), root))?;
         folder.put_draft("targets", &Document::new("targets", until("targets", now), targets))?;
         for name in TIERS {
-            folder.put_draft(name.as_str(), &Document::new("targets", until(name.as_str(), now), tier.clone()))?;
+            folder.put_draft(
+                name.as_str(),
+                &Document::new("targets", until(name.as_str(), now), tier.clone()),
+            )?;
         }
         Ok(folder)
     }
@@ -121,7 +136,7 @@ impl Folder {
     pub fn open(path: &Path) -> Result<Self, RepositoryError> {
         let folder = Self { root: path.to_owned() };
         if folder.document("root")?.is_none() {
-            return Err(RepositoryError::invalid(format!("`{}`", path.display()), "it holds no repository"));
+            return Err(RepositoryError::Absent { path: path.to_owned() });
         }
         Ok(folder)
     }
@@ -132,7 +147,7 @@ impl Folder {
     /// If nothing was published.
     pub fn first_root(&self) -> Result<Vec<u8>, RepositoryError> {
         self.read(&self.metadata().join("1.root.json"))?
-            .ok_or_else(|| RepositoryError::invalid("the repository", "nothing was published yet"))
+            .ok_or_else(|| RepositoryError::Absent { path: self.root.clone() })
     }
 
     /// Signs every draft that the key may sign. The roles that it signed.
@@ -143,7 +158,10 @@ impl Folder {
         let mut signed = Vec::new();
         for role in self.draft_names()? {
             let Some(mut draft) = self.draft(&role)? else { continue };
-            let may = self.authorities(&role)?.iter().any(|(keys, _)| keys.iter().any(|(id, _)| *id == key.key_id()));
+            let may = self
+                .authorities(&role)?
+                .iter()
+                .any(|(keys, _)| keys.iter().any(|(id, _)| *id == key.key_id()));
             if may && draft.sign(key)? {
                 self.put_draft(&role, &draft)?;
                 signed.push(role);
@@ -193,7 +211,12 @@ impl Folder {
                 let signers = draft.signers(&keys)?;
                 if signers.len() < threshold {
                     let open = keys.iter().map(|(id, _)| *id).filter(|id| !signers.contains(id)).collect();
-                    all.push(Missing { role: role.clone(), signed: signers.len(), threshold, may_sign: open });
+                    all.push(Missing {
+                        role: role.clone(),
+                        signed: signers.len(),
+                        threshold,
+                        may_sign: open,
+                    });
                 }
             }
         }
@@ -242,7 +265,8 @@ impl Folder {
     }
 
     fn make(&self, folder: &Path) -> Result<(), RepositoryError> {
-        std::fs::create_dir_all(folder).map_err(|source| RepositoryError::Folder { path: folder.to_owned(), source })
+        std::fs::create_dir_all(folder)
+            .map_err(|source| RepositoryError::Folder { path: folder.to_owned(), source })
     }
 
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, RepositoryError> {
@@ -305,7 +329,9 @@ impl Folder {
         }
         let pinning = if role == "snapshot" { "timestamp" } else { "snapshot" };
         let Some(pins) = self.published(pinning)? else { return Ok(None) };
-        let version = object(&pins.signed, "meta").get(&format!("{role}.json")).and_then(|pin| pin.get("version")?.as_u64());
+        let version = object(&pins.signed, "meta")
+            .get(&format!("{role}.json"))
+            .and_then(|pin| pin.get("version")?.as_u64());
         Ok(version.map(|version| format!("{version}.{role}.json")))
     }
 
@@ -327,13 +353,15 @@ impl Folder {
         for tier in TIERS {
             all.push(tier.as_str().to_owned());
             let delegations = self.needed(tier.as_str())?;
-            all.extend(delegated(&delegations).filter_map(|role| role.get("name")?.as_str().map(str::to_owned)));
+            all.extend(
+                delegated(&delegations).filter_map(|role| role.get("name")?.as_str().map(str::to_owned)),
+            );
         }
         Ok(all)
     }
 
     /// The key sets that each have to sign a role to their threshold. The root answers to the last root and to itself.
-    fn authorities(&self, role: &str) -> Result<Vec<(Vec<(KeyId, PublicKey)>, usize)>, RepositoryError> {
+    fn authorities(&self, role: &str) -> Result<Vec<Authority>, RepositoryError> {
         let of_root = |root: &Document| {
             let keys = root.signed.get("keys").cloned().unwrap_or_default();
             let role = object(&root.signed, "roles").get(role).cloned().unwrap_or_default();
@@ -350,7 +378,8 @@ impl Folder {
         let parent = self.needed(&parent)?;
         let named = delegated(&parent).find(|known| known.get("name").and_then(Value::as_str) == Some(role));
         let named = named.ok_or_else(|| RepositoryError::RoleUnknown { role: role.to_owned() })?;
-        let keys = parent.signed.get("delegations").and_then(|all| all.get("keys")).cloned().unwrap_or_default();
+        let keys =
+            parent.signed.get("delegations").and_then(|all| all.get("keys")).cloned().unwrap_or_default();
         Ok(vec![(keys_of(&keys, named), threshold(named))])
     }
 
@@ -377,7 +406,10 @@ fn delegated(document: &Document) -> impl Iterator<Item = &Value> {
 
 fn threshold(role: &Value) -> usize {
     // A role without one can never be signed by enough.
-    role.get("threshold").and_then(Value::as_u64).and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX)
+    role.get("threshold")
+        .and_then(Value::as_u64)
+        .and_then(|count| usize::try_from(count).ok())
+        .unwrap_or(usize::MAX)
 }
 
 /// `keyids` and `threshold` of a role.

@@ -12,6 +12,7 @@
 //!
 //! A publisher's files lie below its name, and only its role can list them: delegations are terminating.
 
+pub mod check;
 mod client;
 mod entry;
 mod error;
@@ -22,7 +23,7 @@ mod source;
 pub use client::Client;
 pub use entry::{ENTRY_SCHEMA, Entry, EntryFacts, EntryFile, Yanked};
 pub use error::RepositoryError;
-pub use folder::{Folder, Missing, Published, RoleKeys, RoleStatus};
+pub use folder::{Folder, Missing, Published, PublishedRole, RoleKeys, RoleStatus};
 pub use metadata::TIERS;
 pub use source::Directory;
 

@@ -44,12 +44,19 @@ impl Document {
 
     pub(crate) fn read(what: &str, bytes: &[u8]) -> Result<Self, RepositoryError> {
         let wrong = |problem: &str| RepositoryError::invalid(what, problem);
-        let value: Value =
-            serde_json::from_slice(bytes).map_err(|error| RepositoryError::invalid(what, error))?;
+        let value: Value = serde_json::from_slice(bytes)
+            .map_err(|error| RepositoryError::invalid(what, error.to_string()))?;
         let signed = value.get("signed").filter(|signed| signed.is_object()).cloned();
-        let signatures = value.get("signatures").and_then(Value::as_array).ok_or_else(|| wrong("it has no `signatures`"))?;
+        let signatures = value
+            .get("signatures")
+            .and_then(Value::as_array)
+            .ok_or_else(|| wrong("it has no `signatures`"))?;
         let text = |signature: &Value, name: &str| {
-            signature.get(name).and_then(Value::as_str).map(str::to_owned).ok_or_else(|| wrong("a signature is no object"))
+            signature
+                .get(name)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+                .ok_or_else(|| wrong("a signature is no object"))
         };
         let signatures = signatures
             .iter()
@@ -61,8 +68,8 @@ impl Document {
     pub(crate) fn to_json(&self) -> Vec<u8> {
         let signatures: Vec<Value> =
             self.signatures.iter().map(|(keyid, sig)| json!({ "keyid": keyid, "sig": sig })).collect();
-        let mut text =
-            serde_json::to_vec_pretty(&json!({ "signatures": signatures, "signed": self.signed })).unwrap_or_default();
+        let mut text = serde_json::to_vec_pretty(&json!({ "signatures": signatures, "signed": self.signed }))
+            .unwrap_or_default();
         text.push(b'\n');
         text
     }
@@ -128,18 +135,25 @@ impl Document {
 /// A key as metadata holds it. Its id is the one that it has everywhere else.
 pub(crate) fn key_value(key: &PublicKey) -> (String, Value) {
     let public = hex(key.as_bytes());
-    (key.key_id().to_string(), json!({ "keytype": "ed25519", "scheme": "ed25519", "keyval": { "public": public } }))
+    (
+        key.key_id().to_string(),
+        json!({ "keytype": "ed25519", "scheme": "ed25519", "keyval": { "public": public } }),
+    )
 }
 
 /// The keys of `keys`, a member of metadata, that `keyids` names.
 pub(crate) fn keys_of(keys: &Value, role: &Value) -> Vec<(KeyId, PublicKey)> {
     let ids = role.get("keyids").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     ids.filter_map(|id| {
-        let public = keys.get(id)?.get("keyval")?.get("public")?.as_str()?;
-        let key = PublicKey::from_bytes(unhex(public)?.as_slice().try_into().ok()?).ok()?;
+        let key = public_key(keys.get(id)?.get("keyval")?.get("public")?.as_str()?)?;
         Some((id.parse().ok()?, key))
     })
     .collect()
+}
+
+/// An ed25519 key in the form that metadata has it.
+pub(crate) fn public_key(hex: &str) -> Option<PublicKey> {
+    PublicKey::from_bytes(unhex(hex)?.as_slice().try_into().ok()?).ok()
 }
 
 /// Puts keys into a `keys` member and drops those that no role of `roles` names.

@@ -27,7 +27,9 @@ impl Directory {
             return Err(Error::Malformed(format!("`{name}` is no name of a file")));
         }
         let path = self.root.join(below).join(name);
-        let failed = |error: std::io::Error| Error::transport_with_source(format!("cannot read {below}/{name}"), error);
+        let failed = |error: std::io::Error| {
+            Error::transport_with_source(format!("cannot read {below}/{name}"), error)
+        };
         let kind = match std::fs::symlink_metadata(&path) {
             Ok(facts) => facts.file_type(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -15,7 +15,8 @@ fn at(day: u64) -> UtcTime {
 }
 
 fn component(id: &str, version: &str, summary: &str) -> Vec<u8> {
-    let manifest = format!(r#"{{"id": "{id}", "version": "{version}", "kind": "tool", "summary": "{summary}"}}"#);
+    let manifest =
+        format!(r#"{{"id": "{id}", "version": "{version}", "kind": "tool", "summary": "{summary}"}}"#);
     loong_inspect::with_manifest(&wat::parse_str("(component)").unwrap(), manifest.as_bytes()).unwrap()
 }
 
@@ -158,7 +159,10 @@ fn only_who_may_publishes() {
         Some(Code::UnsignedRefused)
     );
     let other = component("other:greet", "1.0.0", "Says hello");
-    assert_eq!(code(repository.add(other.clone(), signed(&fixture.key, &other), at(0))), Some(Code::RoleUnknown));
+    assert_eq!(
+        code(repository.add(other.clone(), signed(&fixture.key, &other), at(0))),
+        Some(Code::RoleUnknown)
+    );
     assert!(repository.add(bytes.clone(), signed(&fixture.key, &bytes), at(0)).is_ok());
     assert_eq!(code(block_on(repository.publish(&[stranger], at(0)))), Some(Code::RepositoryUnsigned));
     assert_eq!(fixture.versions(1), ["acme:greet 1.0.0"], "what was served before is still served");
@@ -208,7 +212,11 @@ fn keys_are_rotated_through_the_chain_of_roots() {
     let old = SigningKey::read_file(&fixture.key_file()).unwrap();
     block_on(repository.publish(&[old, next], at(1))).unwrap();
     assert_eq!(fixture.versions(1), ["acme:greet 1.0.0"], "followed from the first root");
-    assert_eq!(code(fixture.publish(2)), Some(Code::RepositoryUnsigned), "the old key signs no timestamp any more");
+    assert_eq!(
+        code(fixture.publish(2)),
+        Some(Code::RepositoryUnsigned),
+        "the old key signs no timestamp any more"
+    );
 }
 
 #[test]
@@ -255,7 +263,10 @@ fn a_file_that_was_changed_is_refused() {
         std::fs::remove_file(&component).unwrap();
         std::fs::write(&component, bytes).unwrap();
         let refused = code(fixture.read(copy.path(), 1));
-        assert!(matches!(refused, Some(Code::RepositoryMismatch | Code::RepositoryUnreachable)), "{refused:?}");
+        assert!(
+            matches!(refused, Some(Code::RepositoryMismatch | Code::RepositoryUnreachable)),
+            "{refused:?}"
+        );
     }
     std::fs::remove_file(&component).unwrap();
     assert_eq!(code(fixture.read(copy.path(), 1)), Some(Code::RepositoryUnreachable));
@@ -294,9 +305,9 @@ fn a_publisher_moves_to_another_tier() {
 #[test]
 fn a_repository_is_begun_once_and_by_keys_that_can_sign() {
     let (folder, key) = (TempDir::new().unwrap(), SigningKey::generate().unwrap());
-    assert_eq!(code(Folder::open(folder.path())), Some(Code::RepositoryInvalid));
+    assert_eq!(code(Folder::open(folder.path())), Some(Code::RepositoryUnreachable));
     assert_eq!(code(Folder::init(folder.path(), &keys(&[&key], 2), at(0))), Some(Code::RepositoryInvalid));
     assert_eq!(code(Folder::init(folder.path(), &keys(&[&key], 0), at(0))), Some(Code::RepositoryInvalid));
     Folder::init(folder.path(), &keys(&[&key], 1), at(0)).unwrap();
-    assert_eq!(code(Folder::init(folder.path(), &keys(&[&key], 1), at(0))), Some(Code::RepositoryInvalid));
+    assert_eq!(code(Folder::init(folder.path(), &keys(&[&key], 1), at(0))), Some(Code::FileUnwritable));
 }

@@ -179,7 +179,7 @@ fn keys(places: &Places) -> Vec<Check> {
     files
         .into_iter()
         .map(|(name, _, key_id)| match key_id {
-            Ok(key_id) => Check::ok("keys", format!("`{name}` {}", key_id.short())),
+            Ok(key) => Check::ok("keys", format!("`{name}` {}", key.key_id().short())),
             Err(error) => Check::failed("keys", error),
         })
         .collect()

@@ -4,7 +4,7 @@ mod approvals;
 pub(crate) mod audit;
 mod completions;
 mod doctor;
-mod plugins;
+pub(crate) mod plugins;
 mod policy;
 mod registry;
 mod run;

@@ -107,14 +107,22 @@ impl Folder {
     ///
     /// # Errors
     /// If it has no manifest, differs from it, is not signed as its tier asks, or its version is there with other bytes.
-    pub fn add(&self, bytes: Vec<u8>, bundle: Option<Vec<u8>>, now: UtcTime) -> Result<(PluginId, semver::Version, bool), RepositoryError> {
+    pub fn add(
+        &self,
+        bytes: Vec<u8>,
+        bundle: Option<Vec<u8>>,
+        now: UtcTime,
+    ) -> Result<(PluginId, semver::Version, bool), RepositoryError> {
         let candidate = Candidate::read(bytes.clone(), bundle.clone(), "component")?;
         let manifest = candidate.manifest().cloned().ok_or_else(|| TrustError::ManifestMissing {
             why: "only components with one can be published".to_owned(),
         })?;
         let (id, version, digest) = (manifest.id.clone(), manifest.version.clone(), *candidate.digest());
         if !version.build.is_empty() {
-            return Err(RepositoryError::invalid(format!("version {version}"), "build metadata is no part of a version here"));
+            return Err(RepositoryError::invalid(
+                format!("version {version}"),
+                "build metadata is no part of a version here",
+            ));
         }
         let root = self.trust(id.publisher())?;
         let facts = EntryFacts::of(&candidate, &manifest, now);
@@ -129,7 +137,9 @@ impl Folder {
             let there = there.get("hashes").and_then(|hashes| hashes.get("sha256")?.as_str());
             let there = there.and_then(Digest::from_hex).unwrap_or(digest);
             if there != digest {
-                return Err(RepositoryError::EntryDiffers { id, version, there, found: digest });
+                let (there, found) = (there.short(), digest.short());
+                let entry = format!("`{id}` {version}");
+                return Err(RepositoryError::EntryDiffers { entry, there, found });
             }
             return Ok((id, version, false));
         }
@@ -162,7 +172,13 @@ impl Folder {
     ///
     /// # Errors
     /// If it is not there.
-    pub fn yank(&self, id: &PluginId, version: &semver::Version, reason: &str, now: UtcTime) -> Result<(), RepositoryError> {
+    pub fn yank(
+        &self,
+        id: &PluginId,
+        version: &semver::Version,
+        reason: &str,
+        now: UtcTime,
+    ) -> Result<(), RepositoryError> {
         let unknown = || RepositoryError::EntryUnknown { id: id.clone(), version: version.clone() };
         let role = publisher_role(id.publisher());
         let document = self.document(&role)?.ok_or_else(unknown)?;
@@ -177,7 +193,12 @@ impl Folder {
     }
 
     /// Makes the next version of a document, or changes the draft of it. Signatures of what it was before are gone.
-    fn edit(&self, role: &str, now: UtcTime, change: impl FnOnce(&mut Document)) -> Result<(), RepositoryError> {
+    fn edit(
+        &self,
+        role: &str,
+        now: UtcTime,
+        change: impl FnOnce(&mut Document),
+    ) -> Result<(), RepositoryError> {
         let mut draft = match self.draft(role)? {
             Some(draft) => Document { signatures: Vec::new(), ..draft },
             None => match self.published(role)? {
@@ -219,7 +240,8 @@ impl Document {
     /// Sets the roles that a document delegates to, with the keys that they name.
     fn set_delegations(&mut self, roles: Vec<Value>, added: &[loong_trust::PublicKey]) {
         let mut delegations = object(&self.signed, "delegations");
-        let keys = Value::Object(delegations.get("keys").and_then(Value::as_object).cloned().unwrap_or_default());
+        let keys =
+            Value::Object(delegations.get("keys").and_then(Value::as_object).cloned().unwrap_or_default());
         delegations.insert("keys".to_owned(), with_keys(&keys, added, &used_keyids(roles.iter())));
         delegations.insert("roles".to_owned(), Value::Array(roles));
         self.set("delegations", Value::Object(delegations));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sigstore_tuf::Repository;
 use sigstore_tuf::transport::FetchFuture;
 
-use super::{Folder, Published, until};
+use super::{Folder, Published, PublishedRole, until};
 use crate::metadata::{Document, object};
 use crate::{Client, Directory, RepositoryError};
 
@@ -40,7 +40,7 @@ impl Folder {
             } else {
                 format!("{}.{role}.json", draft.version())
             };
-            roles.push((role, draft.version()));
+            roles.push(PublishedRole { role, version: draft.version() });
             files.insert(name, draft.to_json());
         }
         let expires = self.needed("timestamp")?.expires().unwrap_or(now);
@@ -53,7 +53,7 @@ impl Folder {
         if let Some(timestamp) = files.get("timestamp.json") {
             file::write_atomically(&self.metadata().join("timestamp.json"), timestamp, 0o644)?;
         }
-        for (role, _) in &roles {
+        for PublishedRole { role, .. } in &roles {
             let path = self.draft_path(role);
             std::fs::remove_file(&path)
                 .map_err(|source| RepositoryError::File(file::FileError::Write { path, source }))?;
@@ -72,7 +72,13 @@ impl Folder {
             .filter(|missing| counts(&missing.role))
             .map(|missing| {
                 let open: Vec<String> = missing.may_sign.iter().map(loong_trust::KeyId::short).collect();
-                format!("{} has {} of {}, may be signed by {}", missing.role, missing.signed, missing.threshold, open.join(", "))
+                format!(
+                    "{} has {} of {}, may be signed by {}",
+                    missing.role,
+                    missing.signed,
+                    missing.threshold,
+                    open.join(", ")
+                )
             })
             .collect();
         if waiting.is_empty() { Ok(()) } else { Err(RepositoryError::Unsigned { waiting }) }
@@ -82,12 +88,15 @@ impl Folder {
     fn snapshot(&self, now: UtcTime) -> Result<Option<Value>, RepositoryError> {
         let served = self.published("snapshot")?;
         let mut meta = served.as_ref().map(|served| object(&served.signed, "meta")).unwrap_or_default();
-        for role in self.roles()?.iter().filter(|role| !["root", "snapshot", "timestamp"].contains(&role.as_str())) {
+        for role in
+            self.roles()?.iter().filter(|role| !["root", "snapshot", "timestamp"].contains(&role.as_str()))
+        {
             meta.insert(format!("{role}.json"), pin(&self.needed(role)?));
         }
         let is_fresh = |served: &Document| {
             let left = served.expires().map_or(0, |expires| expires.unix_s().saturating_sub(now.unix_s()));
-            object(&served.signed, "meta") == meta && left > until("snapshot", now).unix_s().saturating_sub(now.unix_s()) / 2
+            object(&served.signed, "meta") == meta
+                && left > until("snapshot", now).unix_s().saturating_sub(now.unix_s()) / 2
         };
         let is_same = served.as_ref().is_some_and(is_fresh);
         Ok((!is_same).then_some(Value::Object(meta)))

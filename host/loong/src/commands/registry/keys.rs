@@ -1,10 +1,10 @@
-//! `loong registry`: the keys of this user, and which keys the trust root lets sign for whom.
+//! `loong registry keys`: the keys of this user, and which keys the trust root lets sign for whom.
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use loong_manifest::{Code, PluginId, Tier};
-use loong_trust::{KeyId, RootKey, SigningKey, TrustRoot, UNSIGNED_PUBLISHER, UtcTime, file};
+use loong_trust::{KeyId, PublicKey, RootKey, SigningKey, TrustRoot, UNSIGNED_PUBLISHER, UtcTime, file};
 use serde_json::json;
 
 use crate::error::CommandError;
@@ -14,13 +14,6 @@ use crate::ui::Ui;
 
 /// How long a trust root that is made here holds, in seconds: ten years.
 const ROOT_LIFE_S: u64 = 10 * 365 * 86_400;
-
-/// Keys, and whom they may sign for
-#[derive(clap::Subcommand)]
-pub enum RegistryCommand {
-    #[command(subcommand)]
-    Keys(KeysCommand),
-}
 
 /// Make, list and revoke signing keys
 #[derive(clap::Subcommand)]
@@ -92,8 +85,7 @@ pub struct RevokeArgs {
 }
 
 /// Runs the command.
-pub fn run(ui: &mut Ui, places: &Places, command: RegistryCommand) -> Result<(), CommandError> {
-    let RegistryCommand::Keys(command) = command;
+pub(super) fn run(ui: &mut Ui, places: &Places, command: KeysCommand) -> Result<(), CommandError> {
     match command {
         KeysCommand::Generate(args) => generate(ui, places, &args),
         KeysCommand::List(ListArgs {}) => list(ui, places),
@@ -255,10 +247,10 @@ fn make_private_folder(path: &Path) -> Result<(), CommandError> {
 }
 
 /// A key file, by its name, and the key in it or what is wrong with it.
-pub(super) type KeyFile = (String, PathBuf, Result<KeyId, CommandError>);
+pub type KeyFile = (String, PathBuf, Result<PublicKey, CommandError>);
 
 /// The key files of this user, by name.
-pub(super) fn key_files(places: &Places) -> Result<Vec<KeyFile>, CommandError> {
+pub fn key_files(places: &Places) -> Result<Vec<KeyFile>, CommandError> {
     let folder = places.keys();
     let failed =
         |error: std::io::Error| CommandError::file(Code::FileUnreadable, "list the keys in", &folder, &error);
@@ -275,8 +267,8 @@ pub(super) fn key_files(places: &Places) -> Result<Vec<KeyFile>, CommandError> {
         else {
             continue;
         };
-        let key_id = SigningKey::read_file(&path).map(|key| key.key_id()).map_err(CommandError::from);
-        keys.push((name.to_owned(), path, key_id));
+        let key = SigningKey::read_file(&path).map(|key| key.public()).map_err(CommandError::from);
+        keys.push((name.to_owned(), path, key));
     }
     keys.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(keys)
@@ -290,8 +282,11 @@ fn list(ui: &mut Ui, places: &Places) -> Result<(), CommandError> {
     if ui.json() {
         let keys: Vec<_> = files
             .iter()
-            .map(|(name, path, key_id)| {
-                json!({ "name": name, "path": path, "key_id": key_id.as_ref().ok(), "error": key_id.as_ref().err() })
+            .map(|(name, path, key)| {
+                json!({
+                    "name": name, "path": path, "key_id": key.as_ref().ok().map(PublicKey::key_id),
+                    "public_key": key.as_ref().ok(), "error": key.as_ref().err(),
+                })
             })
             .collect();
         let value = json!({ "keys": keys, "trust_root": has_root.then(|| json!({ "path": root_path, "document": root })) });
@@ -301,10 +296,10 @@ fn list(ui: &mut Ui, places: &Places) -> Result<(), CommandError> {
     ui.line(format!("your keys, in {}", places.keys().display()));
     let rows: Vec<Vec<String>> = files
         .iter()
-        .map(|(name, _, key_id)| {
-            let state = match key_id {
+        .map(|(name, _, key)| {
+            let state = match key.as_ref().map(PublicKey::key_id) {
                 Ok(key_id) => {
-                    format!("{key_id}{}", if root.revocation(key_id).is_some() { "  revoked" } else { "" })
+                    format!("{key_id}{}", if root.revocation(&key_id).is_some() { "  revoked" } else { "" })
                 }
                 Err(error) => format!("not usable: {}", error.headline),
             };

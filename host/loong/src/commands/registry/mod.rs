@@ -1,0 +1,52 @@
+//! `loong registry`: keys, and repositories of components.
+
+mod keep;
+mod keys;
+mod verify;
+
+use loong_manifest::Code;
+
+use crate::error::CommandError;
+use crate::places::Places;
+use crate::ui::Ui;
+
+pub use keys::{key_files, read_key};
+
+/// Keep repositories of components, verify them, and keep the keys that sign
+#[derive(clap::Subcommand)]
+pub enum RegistryCommand {
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    Init(keep::InitArgs),
+    Publisher(keep::PublisherArgs),
+    Role(keep::RoleArgs),
+    Add(keep::AddArgs),
+    Yank(keep::YankArgs),
+    Sign(keep::SignArgs),
+    Publish(keep::PublishArgs),
+    Status(keep::StatusArgs),
+    Verify(verify::VerifyArgs),
+}
+
+/// Runs the command.
+pub fn run(ui: &mut Ui, places: &Places, command: RegistryCommand) -> Result<(), CommandError> {
+    match command {
+        RegistryCommand::Keys(command) => keys::run(ui, places, command),
+        RegistryCommand::Init(args) => keep::init(ui, places, &args),
+        RegistryCommand::Publisher(args) => keep::publisher(ui, places, &args),
+        RegistryCommand::Role(args) => keep::role(ui, places, &args),
+        RegistryCommand::Add(args) => keep::add(ui, &args),
+        RegistryCommand::Yank(args) => keep::yank(ui, &args),
+        RegistryCommand::Sign(args) => keep::sign(ui, places, &args),
+        RegistryCommand::Publish(args) => keep::publish(ui, places, &args),
+        RegistryCommand::Status(args) => keep::status(ui, &args),
+        RegistryCommand::Verify(args) => verify::run(ui, places, &args),
+    }
+}
+
+/// Waits for what a repository answers.
+fn wait<T>(future: impl Future<Output = T>) -> Result<T, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| CommandError::new(Code::HostFailed, error.to_string()))?;
+    Ok(runtime.block_on(future))
+}
