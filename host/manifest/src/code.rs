@@ -90,11 +90,15 @@ codes! {
     ConfigInvalid "config_invalid" Request "a settings file is wrong";
     ConfinementUnavailable "confinement_unavailable" Refused "this machine cannot confine a program as its execution tier asks";
     Deadline "deadline" Plugin "the call did not end before its deadline";
+    DependencyMissing "dependency_missing" Request "a plugin needs an interface that nothing offers";
+    DependencyNeeded "dependency_needed" Refused "another installed plugin needs the one that would go";
     DepthExceeded "depth_exceeded" Plugin "calls between components are nested too deeply";
+    DowngradeRefused "downgrade_refused" Refused "an older version would take the place of a newer one";
     EgressDenied "egress_denied" Refused "policy or the host's own rules do not let the plugin reach this address";
     EgressFailed "egress_failed" Plugin "a connection to another machine failed";
     EntryDiffers "entry_differs" Refused "the repository has this version of the plugin with other bytes";
     EntryUnknown "entry_unknown" Request "the repository has no such version or file";
+    EntryYanked "entry_yanked" Refused "the version was taken back by its publisher";
     ExtensionDenied "extension_denied" Refused "a policy extension denied the operation";
     ExtensionFailed "extension_failed" Refused "a policy extension failed, so the operation is denied";
     FileUnreadable "file_unreadable" Request "a file or folder cannot be read";
@@ -106,6 +110,7 @@ codes! {
     Interrupted "interrupted" Request "the person ended the run before it was done";
     KeyInvalid "key_invalid" Request "a key file is not a usable ed25519 key";
     LimitExceeded "limit_exceeded" Plugin "the plugin used more than one of its limits allows";
+    LockInvalid "lock_invalid" Request "the lock file is not valid";
     ManifestInvalid "manifest_invalid" Request "the manifest is not valid";
     ManifestMismatch "manifest_mismatch" Refused "the manifest lists operations or types that the component does not have";
     ManifestMissing "manifest_missing" Request "the component holds no manifest where one is needed";
@@ -146,7 +151,9 @@ codes! {
     SignatureNamespace "signature_namespace" Refused "the key that signed may not sign for this publisher";
     SignatureOtherBytes "signature_other_bytes" Refused "the signature is for other bytes";
     SinkFailed "sink_failed" Host "an audit sink that must not fail cannot be delivered to";
+    SlotTaken "slot_taken" Refused "two plugins want a slot that one of them wants for itself";
     StoreCorrupt "store_corrupt" Host "the host's database is damaged";
+    StoreIncomplete "store_incomplete" Host "a file of an installed plugin is missing or was changed";
     StoreLocked "store_locked" Host "another process holds the host's database";
     StoreUnavailable "store_unavailable" Host "the host's database cannot be read or written";
     SwapRefused "swap_refused" Refused "the version cannot take the place of the one that is active";

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use loong_manifest::{Digest, InterfaceName, Kind, Manifest, PluginId, escape, strict};
+use loong_manifest::{Digest, InterfaceName, Kind, Manifest, PluginId, Slot, escape, strict};
 use loong_trust::{Candidate, UtcTime};
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,9 @@ pub struct EntryFacts {
     /// The names of the capabilities that it asks for, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capabilities: Vec<String>,
+    /// The slots that it wants to own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slots: Vec<Slot>,
     /// When it was added.
     pub published: UtcTime,
     /// Set when it should not be installed any more.
@@ -102,6 +105,7 @@ impl EntryFacts {
             ),
             needs: sorted(imports.filter(is_of_plugins).collect()),
             capabilities,
+            slots: manifest.slots.clone(),
             published,
             yanked: None,
         }

@@ -7,6 +7,8 @@ use loong_manifest::{Code, PluginId, escape};
 use loong_trust::TrustError;
 use loong_trust::file::FileError;
 
+use crate::resolve::ResolveError;
+
 /// Why a repository was refused, or what was asked of it.
 #[derive(Debug, thiserror::Error)]
 pub enum RepositoryError {
@@ -69,6 +71,23 @@ pub enum RepositoryError {
         /// Each document, and which keys may still sign it.
         waiting: Vec<String>,
     },
+    /// The lock file is not one.
+    #[error("the lock file is not valid: {}", escape(problem))]
+    Lock {
+        /// What is wrong.
+        problem: String,
+    },
+    /// A file that was to be installed is not in the store as it must be.
+    #[error("the store does not hold all of `{id}` {digest}")]
+    StoreIncomplete {
+        /// The plugin.
+        id: PluginId,
+        /// The beginning of the component's digest.
+        digest: String,
+    },
+    /// There is no way to install or remove what was asked for.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
     /// The clock of this machine gives no usable time.
     #[error("the clock of this machine is not usable: {problem}")]
     Clock {
@@ -122,6 +141,17 @@ impl RepositoryError {
             Self::EntryUnknown { .. } => Code::EntryUnknown,
             Self::EntryDiffers { .. } => Code::EntryDiffers,
             Self::Unsigned { .. } => Code::RepositoryUnsigned,
+            Self::Lock { .. } => Code::LockInvalid,
+            Self::StoreIncomplete { .. } => Code::StoreIncomplete,
+            Self::Resolve(error) => match error {
+                ResolveError::Unknown { .. } => Code::EntryUnknown,
+                ResolveError::Yanked { .. } => Code::EntryYanked,
+                ResolveError::Differs { .. } => Code::EntryDiffers,
+                ResolveError::Downgrade { .. } => Code::DowngradeRefused,
+                ResolveError::Unsatisfied { .. } | ResolveError::TooMany => Code::DependencyMissing,
+                ResolveError::Slot { .. } => Code::SlotTaken,
+                ResolveError::Needed { .. } => Code::DependencyNeeded,
+            },
             Self::Clock { .. } => Code::ClockInvalid,
             Self::Component(error) => error.code(),
             Self::Trust(error) => error.code(),

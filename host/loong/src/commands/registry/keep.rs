@@ -315,7 +315,7 @@ fn drafted(ui: &mut Ui, folder: &Folder, text: &str) -> Result<(), CommandError>
 pub(super) fn publish(ui: &mut Ui, places: &Places, args: &PublishArgs) -> Result<(), CommandError> {
     let folder = Folder::open(&args.repository.folder)?;
     let keys = own_keys(places, &args.keys)?;
-    let published = super::wait(folder.publish(&keys, now()))??;
+    let published = host::wait(folder.publish(&keys, now()))??;
     if ui.json() {
         ui.document("loong.registry.publish/1", &published);
         return Ok(());

@@ -4,8 +4,6 @@ mod keep;
 mod keys;
 mod verify;
 
-use loong_manifest::Code;
-
 use crate::error::CommandError;
 use crate::places::Places;
 use crate::ui::Ui;
@@ -42,11 +40,4 @@ pub fn run(ui: &mut Ui, places: &Places, command: RegistryCommand) -> Result<(),
         RegistryCommand::Status(args) => keep::status(ui, &args),
         RegistryCommand::Verify(args) => verify::run(ui, places, &args),
     }
-}
-
-/// Waits for what a repository answers.
-fn wait<T>(future: impl Future<Output = T>) -> Result<T, CommandError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| CommandError::new(Code::HostFailed, error.to_string()))?;
-    Ok(runtime.block_on(future))
 }

@@ -122,7 +122,7 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &VerifyArgs) -> Result<(),
     let settings = Settings::read(&places.settings())?;
     let policy = host::policy(args.policy.as_deref(), &settings, places)?;
     let weights = Weights { policy, offer: Offer::default(), now: now() };
-    let report = super::wait(verify(ui, args, &root, &weights))??;
+    let report = host::wait(verify(ui, args, &root, &weights))??;
     let errors: Vec<&Finding> =
         report.findings.iter().filter(|finding| finding.level == Level::Error).collect();
     match args.format {
