@@ -22,6 +22,7 @@ const NOTICED: &[&str] = &[
     "approval_requested",
     "approval_used",
     "audit_pruned",
+    "catalog_changed",
     "clock_went_back",
     "config_changed",
     "plugin_swapped",

@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 
 mod asked;
 mod facets;
+mod kind;
 mod phases;
 
 pub use asked::{Asked, Review};
 pub use facets::{Facets, Severity, Triage};
+pub use kind::EventKind;
 pub use phases::{ApprovalEnd, PluginPhase, SinkPhase};
 
 /// One entry of the audit log, before it has its place in the chain.
@@ -415,6 +417,19 @@ pub enum Event {
         /// Digest of the policies now.
         after: Digest,
     },
+    /// Other plugins are installed than before.
+    CatalogChanged {
+        /// The generation of the installation that holds now.
+        generation: u64,
+        /// Digest of the lock file before; none the first time.
+        before: Option<Digest>,
+        /// Digest of the lock file now.
+        after: Digest,
+        /// What a person asked for, as words of a command line.
+        command: String,
+        /// What changed, a line each: `+ID VERSION`, `-ID VERSION`, `ID VERSION → VERSION`.
+        changes: Vec<String>,
+    },
     /// The delivery to an audit sink began, failed, recovered or ended.
     SinkState {
         /// The sink.
@@ -486,114 +501,6 @@ pub struct Usage {
     /// Bytes sent to and received from other machines.
     #[serde(default)]
     pub egress_bytes: u64,
-}
-
-/// The kind of an event, as it is stored and filtered by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct EventKind(pub &'static str);
-
-impl EventKind {
-    /// Every kind, in the order of [`Event`].
-    pub const ALL: [Self; 28] = [
-        Self("run_started"),
-        Self("run_resumed"),
-        Self("run_finished"),
-        Self("plugin_verified"),
-        Self("plugin_admitted"),
-        Self("plugin_loaded"),
-        Self("plugin_swapped"),
-        Self("plugin_unloaded"),
-        Self("plugin_state"),
-        Self("scan_evaluated"),
-        Self("plugin_refused"),
-        Self("token_issued"),
-        Self("token_revoked"),
-        Self("decision"),
-        Self("call_started"),
-        Self("call_finished"),
-        Self("effect"),
-        Self("secret_used"),
-        Self("search_evaluated"),
-        Self("approval_requested"),
-        Self("approval_decided"),
-        Self("approval_used"),
-        Self("approval_expired"),
-        Self("config_changed"),
-        Self("policy_changed"),
-        Self("sink_state"),
-        Self("audit_pruned"),
-        Self("clock_went_back"),
-    ];
-}
-
-impl Event {
-    /// The kind of this event.
-    pub const fn kind(&self) -> EventKind {
-        EventKind(match self {
-            Self::RunStarted { .. } => "run_started",
-            Self::RunResumed { .. } => "run_resumed",
-            Self::RunFinished { .. } => "run_finished",
-            Self::PluginVerified { .. } => "plugin_verified",
-            Self::PluginAdmitted { .. } => "plugin_admitted",
-            Self::PluginLoaded { .. } => "plugin_loaded",
-            Self::PluginSwapped { .. } => "plugin_swapped",
-            Self::PluginUnloaded { .. } => "plugin_unloaded",
-            Self::PluginState { .. } => "plugin_state",
-            Self::ScanEvaluated { .. } => "scan_evaluated",
-            Self::PluginRefused { .. } => "plugin_refused",
-            Self::TokenIssued { .. } => "token_issued",
-            Self::TokenRevoked { .. } => "token_revoked",
-            Self::Decision { .. } => "decision",
-            Self::CallStarted { .. } => "call_started",
-            Self::CallFinished { .. } => "call_finished",
-            Self::Effect { .. } => "effect",
-            Self::SecretUsed { .. } => "secret_used",
-            Self::SearchEvaluated { .. } => "search_evaluated",
-            Self::ApprovalRequested { .. } => "approval_requested",
-            Self::ApprovalDecided { .. } => "approval_decided",
-            Self::ApprovalUsed { .. } => "approval_used",
-            Self::ApprovalExpired { .. } => "approval_expired",
-            Self::ConfigChanged { .. } => "config_changed",
-            Self::PolicyChanged { .. } => "policy_changed",
-            Self::SinkState { .. } => "sink_state",
-            Self::AuditPruned { .. } => "audit_pruned",
-            Self::ClockWentBack { .. } => "clock_went_back",
-        })
-    }
-
-    /// The run it belongs to.
-    pub fn run(&self) -> Option<&str> {
-        match self {
-            Self::RunStarted { run, .. }
-            | Self::RunResumed { run, .. }
-            | Self::RunFinished { run, .. }
-            | Self::TokenIssued { run, .. }
-            | Self::Decision { run, .. }
-            | Self::CallStarted { run, .. }
-            | Self::CallFinished { run, .. }
-            | Self::Effect { run, .. }
-            | Self::SecretUsed { run, .. }
-            | Self::SearchEvaluated { run, .. }
-            | Self::ApprovalRequested { run, .. }
-            | Self::ApprovalUsed { run, .. } => Some(run),
-            Self::PluginVerified { run, .. }
-            | Self::PluginAdmitted { run, .. }
-            | Self::PluginLoaded { run, .. }
-            | Self::PluginSwapped { run, .. }
-            | Self::PluginUnloaded { run, .. }
-            | Self::PluginState { run, .. }
-            | Self::ScanEvaluated { run, .. }
-            | Self::PluginRefused { run, .. }
-            | Self::TokenRevoked { run, .. }
-            | Self::ApprovalDecided { run, .. }
-            | Self::ApprovalExpired { run, .. } => run.as_deref(),
-            Self::ConfigChanged { .. }
-            | Self::PolicyChanged { .. }
-            | Self::SinkState { .. }
-            | Self::AuditPruned { .. }
-            | Self::ClockWentBack { .. } => None,
-        }
-    }
 }
 
 #[cfg(test)]

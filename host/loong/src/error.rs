@@ -163,6 +163,15 @@ const fn hint(code: Code) -> Option<&'static str> {
         Code::RepositoryUnsigned => {
             "`loong registry sign` signs with your keys; copy the repository to whoever has the others, and take their drafts with `--import`"
         }
+        Code::DependencyMissing => {
+            "connect the registry that has what it needs with `loong registry connect`, or install that first"
+        }
+        Code::DependencyNeeded => "remove both: name the other one too",
+        Code::DowngradeRefused => "`--downgrade` takes an older version on purpose",
+        Code::EntryYanked => "install another version: `loong plugins search ID --all` lists them",
+        Code::LockInvalid => "`loong plugins undo` goes back to the installation before",
+        Code::SlotTaken => "remove the one that has the slot, or do without the other",
+        Code::StoreIncomplete => "`loong plugins install ID` fetches its files anew",
         Code::RoleUnknown => "`loong registry publisher NAME --tier TIER` lets somebody publish",
         Code::RiskProfileInvalid => {
             "if what it says is what you want, sign it with `loong policy sign FILE` and pin the sha256 that prints; nothing runs before"

@@ -52,8 +52,13 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// Longest standard input that is kept for a run that stops, in bytes.
 const INPUT_KEPT_BYTES_MAX: u64 = 4 << 20;
 
-/// The trust root of this user. Without one nobody is vouched for.
+/// Whom this user trusts: those of the own trust root, and those whom the connected registries name.
 pub fn trust_root(places: &Places) -> Result<TrustRoot, CommandError> {
+    crate::registries::joined(own_trust_root(places)?, places)
+}
+
+/// The trust root of this user. Without one nobody is vouched for.
+pub fn own_trust_root(places: &Places) -> Result<TrustRoot, CommandError> {
     let path = places.trust_root();
     match std::fs::read(&path) {
         Ok(bytes) => Ok(TrustRoot::read(&bytes)?),
@@ -176,7 +181,7 @@ impl Host {
             watch,
             root,
             settings,
-            path: PluginPath::new(&args.plugins, places.plugins()).choosing(chosen),
+            path: PluginPath::new(&args.plugins, places)?.choosing(chosen),
             args: args.clone(),
             runtime,
         })

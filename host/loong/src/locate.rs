@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use loong_manifest::{Code, Digest, InterfaceName, Manifest, PluginId};
+use loong_repository::{Installed, Lock, Locked};
 use loong_store::Chosen;
 use loong_trust::Candidate;
 
 use crate::error::CommandError;
+use crate::places::Places;
 
 /// Largest component file that is read, in bytes: the most that any tier allows.
 const COMPONENT_BYTES_MAX: u64 = 128 << 20;
@@ -16,9 +18,12 @@ const COMPONENT_BYTES_MAX: u64 = 128 << 20;
 const BUNDLE_BYTES_MAX: u64 = 1 << 20;
 
 /// The folders in which components are looked for by name, in this order.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct PluginPath {
     folders: Vec<PathBuf>,
+    /// What was installed from registries.
+    installed: Installed,
+    lock: Lock,
     /// The versions that a person chose where there are several, by plugin.
     chosen: BTreeMap<String, Chosen>,
     /// The folder of a component that is run by its path.
@@ -36,8 +41,11 @@ pub struct Entry {
 
 impl PluginPath {
     /// The folders that a person named, then the installed plugins.
-    pub fn new(named: &[PathBuf], installed: PathBuf) -> Self {
-        Self { folders: named.iter().cloned().chain([installed]).collect(), ..Self::default() }
+    pub fn new(named: &[PathBuf], places: &Places) -> Result<Self, CommandError> {
+        let folders = named.iter().cloned().chain([places.plugins()]).collect();
+        let installed = Installed::new(places.installed());
+        let lock = installed.lock()?;
+        Ok(Self { folders, installed, lock, chosen: BTreeMap::new(), beside: None })
     }
 
     /// The same, knowing which versions are the chosen ones.
@@ -65,6 +73,9 @@ impl PluginPath {
 
     /// Whether a file lies in a folder in which components are found by their ids.
     pub fn holds(&self, path: &Path) -> bool {
+        if loong_repository::promised(path).is_some() {
+            return true;
+        }
         let folder = path.parent();
         self.folders.iter().any(|held| Some(held.as_path()) == folder && self.beside.as_deref() != folder)
     }
@@ -87,29 +98,51 @@ impl PluginPath {
         all
     }
 
+    /// The components that were installed, in the versions that are the active ones, by id.
+    fn installed(&self) -> Vec<PathBuf> {
+        let active = |(id, plugin): (&PluginId, &Locked)| {
+            let chosen = self.chosen(id).map(|chosen| self.installed.component(id, &chosen.now.digest));
+            chosen
+                .filter(|path| path.is_file())
+                .unwrap_or_else(|| self.installed.component(id, &plugin.digest))
+        };
+        self.lock.plugins.iter().map(active).collect()
+    }
+
+    /// The components that were installed at some time, in every version whose files are still here.
+    fn once_installed(&self) -> Vec<PathBuf> {
+        let all = self.installed.generations().unwrap_or_default();
+        let mut paths: Vec<PathBuf> = all
+            .iter()
+            .rev()
+            .flat_map(|lock| &lock.plugins)
+            .map(|(id, plugin)| self.installed.component(id, &plugin.digest))
+            .filter(|path| path.is_file())
+            .collect();
+        paths.sort();
+        paths.dedup();
+        paths
+    }
+
     /// The component files on the path, and what shows that one was changed: its time and its length.
     pub fn files(&self) -> Vec<(PathBuf, Option<SystemTime>, u64)> {
         let facts = |path: PathBuf| {
             let facts = std::fs::metadata(&path).ok()?;
             Some((path, facts.modified().ok(), facts.len()))
         };
-        self.paths().into_iter().filter_map(facts).collect()
+        self.paths().into_iter().chain(self.installed()).filter_map(facts).collect()
     }
 
     /// Every component on the path that has a manifest, every version of it. Reads manifests only; files that are no
     /// components are passed over.
     pub fn all_entries(&self) -> Vec<Entry> {
-        let entry = |path: PathBuf| {
-            let bytes = read_bounded(&path, COMPONENT_BYTES_MAX).ok()?;
-            let section = loong_inspect::manifest_section(&bytes).ok()??;
-            Some(Entry { manifest: Manifest::read(&section).ok()?, path })
-        };
-        self.paths().into_iter().filter_map(entry).collect()
+        self.paths().into_iter().chain(self.once_installed()).filter_map(Entry::read).collect()
     }
 
     /// The same; where a version is the chosen one, without the others.
     pub fn entries(&self) -> Vec<Entry> {
-        let mut entries = self.all_entries();
+        let mut entries: Vec<Entry> =
+            self.paths().into_iter().chain(self.installed()).filter_map(Entry::read).collect();
         entries.retain(|entry| {
             self.chosen(&entry.manifest.id).is_none_or(|chosen| entry.digest() == Some(chosen.now.digest))
         });
@@ -141,6 +174,10 @@ impl PluginPath {
 
     /// The file of exactly these bytes.
     pub fn by_digest(&self, id: &PluginId, digest: &Digest) -> Result<PathBuf, CommandError> {
+        let installed = self.installed.component(id, digest);
+        if installed.is_file() {
+            return Ok(installed);
+        }
         let found = self.versions(id).into_iter().find(|entry| entry.digest() == Some(*digest));
         found.map(|entry| entry.path).ok_or_else(|| {
             CommandError::new(
@@ -186,6 +223,19 @@ impl PluginPath {
 }
 
 impl Entry {
+    /// What a component says of itself. Of an installed one the manifest beside it is read, which is small.
+    fn read(path: PathBuf) -> Option<Self> {
+        let beside = path.with_file_name("loong.plugin.json");
+        if loong_repository::promised(&path).is_some()
+            && let Ok(manifest) = read_bounded(&beside, COMPONENT_BYTES_MAX)
+        {
+            return Some(Self { manifest: Manifest::read(&manifest).ok()?, path });
+        }
+        let bytes = read_bounded(&path, COMPONENT_BYTES_MAX).ok()?;
+        let section = loong_inspect::manifest_section(&bytes).ok()??;
+        Some(Self { manifest: Manifest::read(&section).ok()?, path })
+    }
+
     /// Whether a person means it by this: its id, or its name.
     pub fn is_meant_by(&self, what: &str) -> bool {
         match what.parse::<PluginId>() {
@@ -220,6 +270,16 @@ fn unknown(what: &str) -> CommandError {
 /// Reads a component file and the signature file beside it.
 pub fn candidate(path: &Path) -> Result<Candidate, CommandError> {
     let bytes = read_bounded(path, COMPONENT_BYTES_MAX)?;
+    if let Some(digest) = loong_repository::promised(path)
+        && Digest::of(&bytes) != digest
+    {
+        let problem = format!("`{}` was changed after it was installed", path.display());
+        return Err(CommandError::new(Code::StoreIncomplete, problem).detail(format!(
+            "it was {}, it is {}",
+            digest.short(),
+            Digest::of(&bytes).short()
+        )));
+    }
     let mut bundle_path = path.as_os_str().to_owned();
     bundle_path.push(".sigstore.json");
     let bundle_path = PathBuf::from(bundle_path);
@@ -265,7 +325,9 @@ mod tests {
             let bytes = loong_inspect::with_manifest(empty, manifest.as_bytes()).unwrap();
             std::fs::write(folder.join(file), bytes).unwrap();
         };
-        let path = PluginPath::new(&[], folder.clone());
+        let places =
+            Places { config: folder.join("config"), data: folder.join("data"), cache: folder.join("cache") };
+        let path = PluginPath::new(std::slice::from_ref(&folder), &places).unwrap();
         write("tool-git.wasm", "core:git");
         assert_eq!(path.find("git").unwrap(), folder.join("tool-git.wasm"));
         write("a.wasm", "evil:git");

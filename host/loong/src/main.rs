@@ -16,6 +16,7 @@ mod locate;
 mod places;
 mod policies;
 mod programs;
+mod registries;
 mod risk;
 mod running;
 #[cfg(test)]

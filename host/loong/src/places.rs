@@ -65,6 +65,21 @@ impl Places {
         self.data.join("plugins")
     }
 
+    /// The components that were installed from a registry.
+    pub fn installed(&self) -> PathBuf {
+        self.data.join("installed")
+    }
+
+    /// The registries that plugins are installed from.
+    pub fn registries(&self) -> PathBuf {
+        self.config.join("registries")
+    }
+
+    /// What was seen of each registry, so that nothing older is taken later.
+    pub fn seen(&self) -> PathBuf {
+        self.data.join("registries")
+    }
+
     /// Which keys may sign for whom at which tier.
     pub fn trust_root(&self) -> PathBuf {
         self.config.join("trust-root.json")

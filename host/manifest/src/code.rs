@@ -153,7 +153,7 @@ codes! {
     SinkFailed "sink_failed" Host "an audit sink that must not fail cannot be delivered to";
     SlotTaken "slot_taken" Refused "two plugins want a slot that one of them wants for itself";
     StoreCorrupt "store_corrupt" Host "the host's database is damaged";
-    StoreIncomplete "store_incomplete" Host "a file of an installed plugin is missing or was changed";
+    StoreIncomplete "store_incomplete" Refused "a file of an installed plugin is missing or was changed";
     StoreLocked "store_locked" Host "another process holds the host's database";
     StoreUnavailable "store_unavailable" Host "the host's database cannot be read or written";
     SwapRefused "swap_refused" Refused "the version cannot take the place of the one that is active";

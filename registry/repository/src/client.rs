@@ -61,6 +61,11 @@ impl Client {
         self.updater.trusted()
     }
 
+    /// When the root document expires.
+    pub fn root_expires(&self) -> Option<UtcTime> {
+        u64::try_from(self.trusted().root().expires.as_second()).ok().map(UtcTime::from_unix_s)
+    }
+
     /// The publishers, each with the tier that lists it; the higher one where two do.
     pub fn publishers(&self) -> Vec<(String, Tier)> {
         let Some(targets) = self.trusted().targets_role("targets") else { return Vec::new() };

@@ -87,7 +87,7 @@ pub enum RepositoryError {
     },
     /// There is no way to install or remove what was asked for.
     #[error(transparent)]
-    Resolve(#[from] ResolveError),
+    Resolve(#[from] Box<ResolveError>),
     /// The clock of this machine gives no usable time.
     #[error("the clock of this machine is not usable: {problem}")]
     Clock {
@@ -143,7 +143,7 @@ impl RepositoryError {
             Self::Unsigned { .. } => Code::RepositoryUnsigned,
             Self::Lock { .. } => Code::LockInvalid,
             Self::StoreIncomplete { .. } => Code::StoreIncomplete,
-            Self::Resolve(error) => match error {
+            Self::Resolve(error) => match **error {
                 ResolveError::Unknown { .. } => Code::EntryUnknown,
                 ResolveError::Yanked { .. } => Code::EntryYanked,
                 ResolveError::Differs { .. } => Code::EntryDiffers,

@@ -184,18 +184,9 @@ impl Installed {
         Ok(all)
     }
 
-    /// The component of an installed plugin.
-    pub fn component(&self, id: &PluginId, plugin: &Locked) -> PathBuf {
-        self.folder(&plugin.digest).join(component_name(id))
-    }
-
-    /// The digest that a path in the store promises; none for a path elsewhere.
-    pub fn promised(&self, path: &Path) -> Option<Digest> {
-        let folder = path.parent()?;
-        if folder.parent() != Some(self.store().as_path()) {
-            return None;
-        }
-        Digest::from_hex(folder.file_name()?.to_str()?)
+    /// The component of a plugin that is or was installed.
+    pub fn component(&self, id: &PluginId, digest: &Digest) -> PathBuf {
+        self.folder(digest).join(component_name(id))
     }
 
     /// Whether every file of a plugin is in the store with its bytes.
@@ -299,6 +290,13 @@ impl Change<'_> {
     }
 }
 
+/// The digest that a path in a store promises: `installed/store/DIGEST/FILE`; none for a path elsewhere.
+pub fn promised(path: &Path) -> Option<Digest> {
+    let folder = path.parent()?;
+    let is_store = folder.parent()?.ends_with("installed/store");
+    if is_store { Digest::from_hex(folder.file_name()?.to_str()?) } else { None }
+}
+
 /// The file of a plugin's component.
 pub fn component_name(id: &PluginId) -> String {
     format!("{}.wasm", id.name())
@@ -399,15 +397,15 @@ mod tests {
 
     #[test]
     fn a_path_in_the_store_promises_its_digest() {
-        let installed = Installed::new("/data".into());
         let (locked, _) = plugin(b"one");
-        let path = installed.component(&id(), &locked);
-        assert_eq!(installed.promised(&path), Some(locked.digest));
-        assert_eq!(installed.promised(Path::new("/data/plugins/x.wasm")), None);
+        let path = Installed::new("/data/installed".into()).component(&id(), &locked.digest);
+        assert_eq!(promised(&path), Some(locked.digest));
+        assert_eq!(promised(Path::new("/data/plugins/x.wasm")), None);
         assert_eq!(
-            installed.promised(Path::new("/elsewhere/store").join(locked.digest.to_hex()).as_path()),
+            promised(&Path::new("/elsewhere/store").join(locked.digest.to_hex()).join("x.wasm")),
             None
         );
+        assert_eq!(promised(Path::new("/data/installed/store/other/x.wasm")), None);
     }
 
     #[test]

@@ -123,7 +123,11 @@ pub enum ResolveError {
 ///
 /// # Errors
 /// If there is no way, or two registries contradict one another.
-pub fn resolve(installed: &Lock, offered: &[Offered], wanted: &[Wanted]) -> Result<Vec<Step>, ResolveError> {
+pub fn resolve(
+    installed: &Lock,
+    offered: &[Offered],
+    wanted: &[Wanted],
+) -> Result<Vec<Step>, Box<ResolveError>> {
     let mut steps: Vec<Step> = Vec::new();
     for want in wanted {
         let chosen = choose(offered, want)?;
@@ -133,11 +137,11 @@ pub fn resolve(installed: &Lock, offered: &[Offered], wanted: &[Wanted]) -> Resu
                 continue;
             }
             if before.version > chosen.entry.version && !want.downgrade {
-                return Err(ResolveError::Downgrade {
+                return Err(Box::new(ResolveError::Downgrade {
                     id: want.id.clone(),
                     from: before.version.clone(),
-                    to: chosen.entry.version.clone(),
-                });
+                    to: chosen.entry.version,
+                }));
             }
         }
         let before = before.map(|before| before.version.clone());
@@ -145,13 +149,13 @@ pub fn resolve(installed: &Lock, offered: &[Offered], wanted: &[Wanted]) -> Resu
     }
     while let Some((interface, by)) = missing(installed, &steps) {
         if steps.len() >= NEW_MAX {
-            return Err(ResolveError::TooMany);
+            return Err(Box::new(ResolveError::TooMany));
         }
         let chosen = provider(offered, &interface)
             .ok_or(ResolveError::Unsatisfied { interface: interface.clone(), by: by.clone() })?;
         let before = installed.plugins.get(&chosen.entry.id).map(|before| before.version.clone());
         if steps.iter().any(|step| step.offered.entry.id == chosen.entry.id) {
-            return Err(ResolveError::Unsatisfied { interface, by });
+            return Err(Box::new(ResolveError::Unsatisfied { interface, by }));
         }
         steps.push(Step { offered: chosen, before, needed: Some((interface, by)) });
     }
@@ -160,7 +164,7 @@ pub fn resolve(installed: &Lock, offered: &[Offered], wanted: &[Wanted]) -> Resu
 }
 
 /// The version that a request means: the one that is named, or the newest that is neither yanked nor a pre-release.
-fn choose(offered: &[Offered], want: &Wanted) -> Result<Offered, ResolveError> {
+fn choose(offered: &[Offered], want: &Wanted) -> Result<Offered, Box<ResolveError>> {
     let fits = |offer: &&Offered| {
         let version = &offer.entry.version;
         offer.entry.id == want.id
@@ -177,25 +181,25 @@ fn choose(offered: &[Offered], want: &Wanted) -> Result<Offered, ResolveError> {
     });
     let Some(best) = best else {
         let yanked = all.iter().find_map(|offer| Some((offer, offer.entry.facts.yanked.as_ref()?)));
-        return Err(match yanked {
+        return Err(Box::new(match yanked {
             Some((offer, yanked)) => ResolveError::Yanked {
                 id: want.id.clone(),
                 version: offer.entry.version.clone(),
                 reason: yanked.reason.clone(),
             },
             None => ResolveError::Unknown { id: want.id.clone(), version: want.version.clone() },
-        });
+        }));
     };
     let other = all
         .iter()
         .find(|other| other.entry.version == best.entry.version && other.entry.digest != best.entry.digest);
     match other {
-        Some(other) => Err(ResolveError::Differs {
+        Some(other) => Err(Box::new(ResolveError::Differs {
             id: want.id.clone(),
             version: best.entry.version.clone(),
             left: best.registry.clone(),
             right: other.registry.clone(),
-        }),
+        })),
         None => Ok((*best).clone()),
     }
 }
@@ -235,7 +239,7 @@ fn missing(installed: &Lock, steps: &[Step]) -> Option<(InterfaceName, PluginId)
     needs.into_iter().find(|(need, _)| !has(need)).map(|(need, id)| (need.clone(), id.clone()))
 }
 
-fn check_slots(installed: &Lock, steps: &[Step]) -> Result<(), ResolveError> {
+fn check_slots(installed: &Lock, steps: &[Step]) -> Result<(), Box<ResolveError>> {
     let mut claims: BTreeMap<String, Vec<(&PluginId, SlotMode, &InterfaceName)>> = BTreeMap::new();
     let stays = |id: &PluginId| steps.iter().all(|step| step.offered.entry.id != *id);
     let kept = installed.plugins.iter().filter(|(id, _)| stays(id)).map(|(id, plugin)| (id, &plugin.slots));
@@ -249,11 +253,11 @@ fn check_slots(installed: &Lock, steps: &[Step]) -> Result<(), ResolveError> {
         if let [(left, _, interface), (right, ..), ..] = owners.as_slice()
             && owners.iter().any(|(_, mode, _)| *mode == SlotMode::Exclusive)
         {
-            return Err(ResolveError::Slot {
+            return Err(Box::new(ResolveError::Slot {
                 interface: (*interface).clone(),
                 left: (*left).clone(),
                 right: (*right).clone(),
-            });
+            }));
         }
     }
     Ok(())
@@ -263,12 +267,12 @@ fn check_slots(installed: &Lock, steps: &[Step]) -> Result<(), ResolveError> {
 ///
 /// # Errors
 /// If one that stays needs one that would go.
-pub fn without(installed: &Lock, gone: &[PluginId]) -> Result<BTreeMap<PluginId, Locked>, ResolveError> {
+pub fn without(installed: &Lock, gone: &[PluginId]) -> Result<BTreeMap<PluginId, Locked>, Box<ResolveError>> {
     let mut left = installed.plugins.clone();
     left.retain(|id, _| !gone.contains(id));
     for id in gone {
         let Some(plugin) = installed.plugins.get(id) else {
-            return Err(ResolveError::Unknown { id: id.clone(), version: None });
+            return Err(Box::new(ResolveError::Unknown { id: id.clone(), version: None }));
         };
         let offered = |wanted: &InterfaceName| {
             left.values().flat_map(|plugin| &plugin.offers).any(|have| have.satisfies(wanted))
@@ -280,7 +284,7 @@ pub fn without(installed: &Lock, gone: &[PluginId]) -> Result<BTreeMap<PluginId,
                 .find(|need| plugin.offers.iter().any(|have| have.satisfies(need)) && !offered(need));
             if let Some(interface) = lost {
                 let (id, by, interface) = (id.clone(), by.clone(), interface.clone());
-                return Err(ResolveError::Needed { id, by, interface });
+                return Err(Box::new(ResolveError::Needed { id, by, interface }));
             }
         }
     }

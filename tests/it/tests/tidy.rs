@@ -34,9 +34,10 @@ const UNSAFE: &[(&str, &str)] = &[(
     "loads native code that loong-compile made, once its seal is checked",
 )];
 
-/// Code lines, tests not counted: of the command line, and of everything else in host/ and registry/, which is what
-/// decides, links, limits and records. Before raising one, move code into a component.
-const LINES_MAX: [(&str, usize); 2] = [("host/loong/", 12_500), ("", 21_500)];
+/// Code lines, tests not counted: of the command line; of registry/, which says who made a component and where it comes
+/// from; and of the rest of host/, which decides, links, limits and records. Before raising one, move code into a
+/// component.
+const LINES_MAX: [(&str, usize); 3] = [("host/loong/", 12_500), ("registry/", 5_500), ("", 18_500)];
 
 /// Lines of one file, tests not counted.
 const FILE_LINES_MAX: usize = 600;
@@ -274,7 +275,7 @@ fn the_host_stays_small() {
         "left: files over {FILE_LINES_MAX} lines, is a part of them a leaf? right: LONG_FILES of this test"
     );
     for (total, (folder, maximum)) in totals.into_iter().zip(LINES_MAX) {
-        let what = if folder.is_empty() { "the rest of host/ and registry/" } else { folder };
+        let what = if folder.is_empty() { "the rest of host/" } else { folder };
         println!("{what}: {total} of {maximum} lines of code");
         assert!(total < maximum, "{total} lines of code in {what}: move code out into a component");
     }

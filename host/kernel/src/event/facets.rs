@@ -150,6 +150,7 @@ impl Event {
             | Self::RunResumed { .. }
             | Self::ConfigChanged { .. }
             | Self::PolicyChanged { .. }
+            | Self::CatalogChanged { .. }
             | Self::AuditPruned { .. }
             | Self::ClockWentBack { .. } => none,
             Self::RunFinished { code, .. } => Facets { code: *code, ..none },
@@ -305,6 +306,7 @@ impl Event {
             | Self::ApprovalExpired { .. }
             | Self::ConfigChanged { .. }
             | Self::PolicyChanged { .. }
+            | Self::CatalogChanged { .. }
             | Self::SinkState { .. }
             | Self::AuditPruned { .. } => None,
         }

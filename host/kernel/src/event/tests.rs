@@ -223,6 +223,13 @@ fn events() -> Vec<Event> {
         Event::ApprovalExpired { run: Some(run()), approval: text("a1b2c3"), reason: ApprovalEnd::Stale },
         Event::ConfigChanged { before: Some(other), after: digest },
         Event::PolicyChanged { before: Some(other), after: digest },
+        Event::CatalogChanged {
+            generation: 2,
+            before: Some(other),
+            after: digest,
+            command: text("install acme:weather"),
+            changes: vec![text("+acme:weather 1.0.0")],
+        },
         Event::SinkState {
             plugin: "core:sink-http".parse().unwrap(),
             state: SinkPhase::Retrying,

@@ -12,6 +12,8 @@ mod secrets;
 mod sessions;
 mod tools;
 
+use loong_manifest::Tier;
+
 use crate::error::CommandError;
 use crate::places::Places;
 use crate::ui::Ui;
@@ -55,4 +57,12 @@ pub fn run(command: Command, ui: &mut Ui, places: &Places) -> Result<(), Command
         Command::Doctor(args) => doctor::run(ui, places, &args),
         Command::Completions(args) => completions::run(ui, &args),
     }
+}
+
+/// Reads the name of a tier.
+pub(crate) fn tier() -> impl clap::builder::TypedValueParser<Value = Tier> {
+    use clap::builder::TypedValueParser as _;
+    let names = Tier::ALL.iter().rev().map(|tier| tier.as_str());
+    clap::builder::PossibleValuesParser::new(names)
+        .map(|name| Tier::ALL.into_iter().find(|tier| tier.as_str() == name).unwrap_or(Tier::Unverified))
 }

@@ -254,7 +254,7 @@ fn dry_run(ui: &mut Ui, places: &Places, args: &RunArgs) -> Result<(), CommandEr
     let settings = crate::settings::Settings::read(&places.settings())?;
     let policy = crate::host::policy(args.load.grant.policy.as_deref(), &settings, places)?;
     let root = crate::host::trust_root(places)?;
-    let mut on_path = PluginPath::new(&args.load.plugins, places.plugins());
+    let mut on_path = PluginPath::new(&args.load.plugins, places)?;
     let first = on_path.find(&args.component)?;
     on_path.beside(&first);
 

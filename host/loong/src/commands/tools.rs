@@ -83,7 +83,7 @@ pub fn resume(
 }
 
 fn list(ui: &mut Ui, places: &Places, args: &ListArgs) -> Result<(), CommandError> {
-    let path = crate::locate::PluginPath::new(&args.load.plugins, places.plugins());
+    let path = crate::locate::PluginPath::new(&args.load.plugins, places)?;
     let root = crate::host::trust_root(places)?;
     let files = if args.components.is_empty() {
         path.entries().into_iter().map(|entry| entry.path).collect()

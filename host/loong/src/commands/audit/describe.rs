@@ -115,6 +115,9 @@ pub(super) fn what(event: &Event) -> (String, String, Option<Code>) {
         ),
         Event::ConfigChanged { after, .. } => said(format!("settings {}", after.short()), "changed"),
         Event::PolicyChanged { after, .. } => said(format!("policies {}", after.short()), "changed"),
+        Event::CatalogChanged { generation, changes, .. } => {
+            said(format!("generation {generation}: {}", changes.join(", ")), "installed")
+        }
         Event::SinkState { plugin, state, next, problem, .. } => said(
             format!(
                 "{plugin} at record {next}{}",

@@ -36,7 +36,7 @@ pub struct InfoArgs {
 }
 
 pub(super) fn run(ui: &mut Ui, places: &Places, args: &InfoArgs) -> Result<(), CommandError> {
-    let path = PluginPath::new(&args.plugins, places.plugins()).find(&args.plugin)?;
+    let path = PluginPath::new(&args.plugins, places)?.find(&args.plugin)?;
     let root = host::trust_root(places)?;
     let verified = loong_trust::verify(locate::candidate(&path)?, &root, host::now_ms() / 1000)
         .map_err(|error| CommandError::from(error).detail(format!("in `{}`", path.display())))?;

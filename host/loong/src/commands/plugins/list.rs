@@ -39,7 +39,7 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &ListArgs) -> Result<(), C
         })?;
     }
     let root = host::trust_root(places)?;
-    let path = PluginPath::new(&args.plugins, places.plugins());
+    let path = PluginPath::new(&args.plugins, places)?;
     let now_unix_s = host::now_ms() / 1000;
     let rows: Vec<Row> = path
         .entries()

@@ -1,4 +1,4 @@
-//! `loong plugins`: make, build, check, sign, swap and look at components.
+//! `loong plugins`: make, build, check, sign, install, swap and look at components.
 
 mod bench;
 mod build;
@@ -6,9 +6,12 @@ mod check;
 mod check_list;
 mod info;
 mod init;
+mod install;
+mod installed;
 mod list;
 mod pack;
 mod project;
+mod search;
 mod sign;
 mod status;
 mod swap;
@@ -29,7 +32,7 @@ use crate::ui::Ui;
 /// Largest component that is read, in bytes: the most that any tier allows.
 const BYTES_MAX: u64 = 128 << 20;
 
-/// Make, build, check, sign, swap and look at components
+/// Make, build, check, sign, install, swap and look at components
 #[derive(clap::Subcommand)]
 pub enum PluginsCommand {
     Init(init::InitArgs),
@@ -38,6 +41,14 @@ pub enum PluginsCommand {
     Pack(pack::PackArgs),
     Check(check::CheckArgs),
     Sign(sign::SignArgs),
+    Search(search::SearchArgs),
+    Install(install::InstallArgs),
+    Update(install::UpdateArgs),
+    Remove(install::RemoveArgs),
+    Pin(installed::PinArgs),
+    Unpin(installed::UnpinArgs),
+    History(installed::HistoryArgs),
+    Undo(installed::UndoArgs),
     List(list::ListArgs),
     Info(info::InfoArgs),
     Status(status::StatusArgs),
@@ -55,6 +66,14 @@ pub fn run(ui: &mut Ui, places: &Places, command: PluginsCommand) -> Result<(), 
         PluginsCommand::Pack(args) => pack::run(ui, &args),
         PluginsCommand::Check(args) => check::run(ui, places, &args),
         PluginsCommand::Sign(args) => sign::run(ui, places, &args),
+        PluginsCommand::Search(args) => search::run(ui, places, &args),
+        PluginsCommand::Install(args) => install::run(ui, places, &args),
+        PluginsCommand::Update(args) => install::update(ui, places, &args),
+        PluginsCommand::Remove(args) => install::remove(ui, places, &args),
+        PluginsCommand::Pin(args) => installed::pin(ui, places, &args),
+        PluginsCommand::Unpin(args) => installed::unpin(ui, places, &args),
+        PluginsCommand::History(_) => installed::history(ui, places),
+        PluginsCommand::Undo(args) => installed::undo(ui, places, &args),
         PluginsCommand::List(args) => list::run(ui, places, &args),
         PluginsCommand::Info(args) => info::run(ui, places, &args),
         PluginsCommand::Status(args) => status::run(ui, places, &args),

@@ -81,7 +81,7 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &StatusArgs) -> Result<(),
         Ok::<_, loong_kernel::LedgerError>((store.chosen().await?, store.standings().await?))
     });
     let (chosen, standings) = read?.map_err(host::unwritten)?;
-    let path = PluginPath::new(&args.plugins, places.plugins()).choosing(chosen.clone());
+    let path = PluginPath::new(&args.plugins, places)?.choosing(chosen.clone());
     let mut breakers: BTreeMap<Digest, (String, Breaker)> =
         standings.into_iter().map(|row| (row.digest, (row.plugin, row.breaker))).collect();
     let mut rows: Vec<Row> =
@@ -216,7 +216,7 @@ fn swap_document(swap: &Swap) -> Value {
 pub(super) fn quarantine(ui: &mut Ui, places: &Places, args: &QuarantineArgs) -> Result<(), CommandError> {
     let store = host::store(places)?;
     let chosen = host::wait(store.chosen())?.map_err(host::unwritten)?;
-    let path = PluginPath::new(&args.plugins, places.plugins()).choosing(chosen);
+    let path = PluginPath::new(&args.plugins, places)?.choosing(chosen);
     let file = path.find(&args.plugin)?;
     let entry = path.entries().into_iter().find(|entry| entry.path == file);
     let Some((entry, digest)) = entry.and_then(|entry| entry.digest().map(|digest| (entry, digest))) else {

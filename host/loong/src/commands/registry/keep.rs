@@ -63,23 +63,12 @@ pub struct PublisherArgs {
     /// The publisher: the part of an id before the colon
     publisher: String,
     /// The tier of its components in this repository
-    #[arg(long, value_name = "TIER")]
-    tier: TierArg,
+    #[arg(long, value_name = "TIER", value_parser = crate::commands::tier())]
+    tier: Tier,
     #[command(flatten)]
     keys: KeysArgs,
     #[command(flatten)]
     repository: InArgs,
-}
-
-/// A tier of a publisher.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum TierArg {
-    /// Those who keep the repository vouch for it
-    Official,
-    /// Somebody known vouches for it
-    VerifiedCommunity,
-    /// Nobody vouches for it
-    Unverified,
 }
 
 /// Give a role other keys
@@ -227,11 +216,7 @@ pub(super) fn init(ui: &mut Ui, places: &Places, args: &InitArgs) -> Result<(), 
 }
 
 pub(super) fn publisher(ui: &mut Ui, places: &Places, args: &PublisherArgs) -> Result<(), CommandError> {
-    let tier = match args.tier {
-        TierArg::Official => Tier::Official,
-        TierArg::VerifiedCommunity => Tier::VerifiedCommunity,
-        TierArg::Unverified => Tier::Unverified,
-    };
+    let tier = args.tier;
     let folder = Folder::open(&args.repository.folder)?;
     folder.set_publisher(&args.publisher, tier, &args.keys.read(places)?, now())?;
     drafted(ui, &folder, &format!("`{}` may publish as {tier}", args.publisher))

@@ -135,7 +135,7 @@ fn generate(ui: &mut Ui, places: &Places, args: &GenerateArgs) -> Result<(), Com
         }
     }
     let path = key_path(places, &args.name)?;
-    let root = host::trust_root(places)?;
+    let root = host::own_trust_root(places)?;
     let there = path.exists();
     if there && !args.if_missing {
         return Err(CommandError::new(
@@ -275,7 +275,7 @@ pub fn key_files(places: &Places) -> Result<Vec<KeyFile>, CommandError> {
 }
 
 fn list(ui: &mut Ui, places: &Places) -> Result<(), CommandError> {
-    let root = host::trust_root(places)?;
+    let root = host::own_trust_root(places)?;
     let files = key_files(places)?;
     let root_path = places.trust_root();
     let has_root = root_path.exists();
@@ -351,7 +351,7 @@ fn table_or_none(ui: &mut Ui, rows: &[Vec<String>]) {
 }
 
 fn revoke(ui: &mut Ui, places: &Places, args: &RevokeArgs) -> Result<(), CommandError> {
-    let root = host::trust_root(places)?;
+    let root = host::own_trust_root(places)?;
     let key_id = match args.key.parse::<KeyId>() {
         Ok(key_id) => key_id,
         Err(_) => {

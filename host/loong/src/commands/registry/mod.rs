@@ -1,5 +1,6 @@
 //! `loong registry`: keys, and repositories of components.
 
+mod connect;
 mod keep;
 mod keys;
 mod verify;
@@ -24,6 +25,9 @@ pub enum RegistryCommand {
     Publish(keep::PublishArgs),
     Status(keep::StatusArgs),
     Verify(verify::VerifyArgs),
+    Connect(connect::ConnectArgs),
+    Disconnect(connect::DisconnectArgs),
+    List(connect::ListArgs),
 }
 
 /// Runs the command.
@@ -39,5 +43,8 @@ pub fn run(ui: &mut Ui, places: &Places, command: RegistryCommand) -> Result<(),
         RegistryCommand::Publish(args) => keep::publish(ui, places, &args),
         RegistryCommand::Status(args) => keep::status(ui, &args),
         RegistryCommand::Verify(args) => verify::run(ui, places, &args),
+        RegistryCommand::Connect(args) => connect::connect(ui, places, &args),
+        RegistryCommand::Disconnect(args) => connect::disconnect(ui, places, &args),
+        RegistryCommand::List(_) => connect::list(ui, places),
     }
 }
