@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 
 use loong_kernel::{Durability, Event, Ledger as _};
-use loong_manifest::{Code, Digest, PluginId, Tier, escape};
+use loong_manifest::{Code, Digest, PluginId, escape};
 use loong_repository::{
     Change, Client, Installed, Lock, Locked, Offered, RepositoryError, Step, Wanted, component_name, resolve,
     without,
 };
 use loong_trust::{Candidate, TrustRoot, UtcTime, Verified};
-use serde::Serialize;
 use serde_json::json;
 
-use super::{bytes_text, counted};
+use super::counted;
+use super::plan::{Ask, Fetched, Item, answer, choose, may, setup, show};
 use crate::authority::{Side, differences};
 use crate::error::CommandError;
 use crate::grant::GrantArgs;
@@ -23,24 +23,21 @@ use crate::places::Places;
 use crate::registries;
 use crate::ui::Ui;
 
-/// Most characters of a scope in a plan.
-const SCOPE_SHOWN_MAX: usize = 60;
-
 /// What may be skipped
 #[derive(clap::Args)]
 pub struct PlanArgs {
     /// Show the plan, and change nothing
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
     /// Say yes to the plan
     #[arg(long, short)]
-    yes: bool,
+    pub(super) yes: bool,
     /// Also take what nobody vouches for
     #[arg(long)]
-    allow_unverified: bool,
+    pub(super) allow_unverified: bool,
     /// Also take an older version than the one that is installed
     #[arg(long)]
-    downgrade: bool,
+    pub(super) downgrade: bool,
 }
 
 /// Install plugins from the connected registries, with what they need
@@ -93,48 +90,16 @@ pub struct RemoveArgs {
     plugins: Vec<PluginId>,
     /// Show the plan, and change nothing
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
     /// Do not ask
     #[arg(long, short)]
-    yes: bool,
+    pub(super) yes: bool,
 }
 
 /// The registries as they are now.
 struct Sources {
     clients: BTreeMap<String, Client>,
     offered: Vec<Offered>,
-}
-
-/// Something of the plan.
-#[derive(Serialize)]
-struct Item {
-    id: PluginId,
-    from: Option<semver::Version>,
-    to: semver::Version,
-    digest: Digest,
-    size_bytes: u64,
-    registry: String,
-    tier: Tier,
-    signed_by: Option<String>,
-    needed_by: Option<PluginId>,
-    /// What it asks for: all of it for a new plugin, what is new for another version.
-    asks: Vec<Ask>,
-    setup: Vec<String>,
-    #[serde(skip)]
-    fetched: Fetched,
-}
-
-/// Something that a plugin asks for.
-#[derive(Serialize)]
-struct Ask {
-    what: String,
-    scope: String,
-    reason: String,
-}
-
-struct Fetched {
-    files: BTreeMap<String, Vec<u8>>,
-    locked: Locked,
 }
 
 pub(super) fn now() -> UtcTime {
@@ -391,92 +356,6 @@ fn side(places: &Places, verified: Verified) -> Result<Side, CommandError> {
     Ok(Side { verified, preview })
 }
 
-/// What a person has to set up, from the manifest; nothing is run.
-fn setup(verified: &Verified) -> Vec<String> {
-    let Some(setup) = verified.manifest().and_then(|manifest| manifest.setup.as_ref()) else {
-        return Vec::new();
-    };
-    let mut lines = Vec::new();
-    let mut add = |what: &str, names: &[String]| {
-        lines.extend(names.iter().map(|name| format!("{what} `{}`", escape(name))));
-    };
-    add("install", &setup.programs);
-    add("set the variable", &setup.env);
-    add("set in loong.toml", &setup.config);
-    lines.extend(setup.docs_url.iter().map(|url| format!("read {}", escape(url))));
-    lines.extend(setup.remediation.iter().map(|text| escape(text)));
-    lines
-}
-
-fn show(ui: &mut Ui, items: &[Item]) {
-    let mut rows =
-        vec![["PLUGIN", "VERSION", "TIER", "SIZE", "FROM", "SIGNED BY"].map(str::to_owned).to_vec()];
-    rows.extend(items.iter().map(|item| {
-        let version = match &item.from {
-            Some(from) => format!("{from} → {}", item.to),
-            None => item.to.to_string(),
-        };
-        vec![
-            item.id.to_string(),
-            version,
-            item.tier.to_string(),
-            bytes_text(item.size_bytes),
-            item.registry.clone(),
-            item.signed_by.clone().unwrap_or_else(|| "nobody you trust".to_owned()),
-        ]
-    }));
-    ui.table(0, &rows);
-    for item in items {
-        if let Some(by) = &item.needed_by {
-            ui.line(format!("{} is needed by {by}", item.id));
-        }
-        // A capability of many scopes is one line here; `--json` has them all.
-        for (at, ask) in item.asks.iter().enumerate() {
-            let same = |other: &&Ask| other.what == ask.what && other.reason == ask.reason;
-            if item.asks.iter().position(|other| same(&other)) != Some(at) {
-                continue;
-            }
-            let more = match item.asks.iter().filter(same).count() {
-                0 | 1 => String::new(),
-                count => format!(", and {} more", count - 1),
-            };
-            let short: String = ask.scope.chars().take(SCOPE_SHOWN_MAX).collect();
-            let cut = if short.len() < ask.scope.len() { "…" } else { "" };
-            let words = [ask.what.as_str(), short.as_str()].join(" ");
-            let reason = if ask.reason.is_empty() { String::new() } else { format!(": {}", ask.reason) };
-            ui.line(format!("! {} {}{cut}{more}{reason}", item.id, words.trim_end()));
-        }
-        for line in &item.setup {
-            ui.line(format!("setup of {}: {line}", item.id));
-        }
-    }
-}
-
-/// Whether the plan may be carried out: what nobody vouches for only on purpose, what asks for something or is not
-/// official only if a person says so.
-fn may(ui: &Ui, items: &[Item], args: &PlanArgs) -> Result<(), CommandError> {
-    if let Some(item) = items.iter().find(|item| item.tier == Tier::Unverified && !args.allow_unverified) {
-        return Err(CommandError::new(
-            Code::TierTooLow,
-            format!("`{}` {} is unverified: nobody whom you trust signed it", item.id, item.to),
-        )
-        .hint("`--allow-unverified` installs it all the same; it is loaded only when its file is named"));
-    }
-    if args.dry_run {
-        return Ok(());
-    }
-    let asks = items.iter().any(|item| !item.asks.is_empty() || item.tier < Tier::Official);
-    let is_there = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    if asks && !args.yes && !is_there {
-        return Err(CommandError::new(
-            Code::ApprovalRequired,
-            "a person has to say yes to this plan, and none is here",
-        )
-        .hint("look at it with `--dry-run`, then give `--yes`"));
-    }
-    ui.confirm(&format!("{} will be installed", counted(items.len(), "plugin", "plugins")), args.yes)
-}
-
 /// Makes the change, with its record written first.
 pub(super) fn commit(
     places: &Places,
@@ -524,23 +403,6 @@ pub(super) fn commit(
     let lock = change.commit(plugins, command, now())?;
     store.close()?;
     Ok(lock)
-}
-
-/// Where another version was chosen before, that one goes on serving until a person swaps.
-fn choose(ui: &Ui, items: &[Item]) {
-    for item in items.iter().filter(|item| item.from.is_some()) {
-        ui.note(format!(
-            "runs that begin now take {} {}; where a version was chosen with `swap`, choose it: loong plugins swap {} {}",
-            item.id, item.to, item.id, item.to
-        ));
-    }
-}
-
-fn answer(ui: &mut Ui, items: &[Item], lock: &Lock, done: bool) {
-    ui.document(
-        "loong.plugins.install/1",
-        &json!({ "plan": items, "done": done, "generation": lock.generation }),
-    );
 }
 
 pub(super) fn remove(ui: &mut Ui, places: &Places, args: &RemoveArgs) -> Result<(), CommandError> {

@@ -10,6 +10,7 @@ mod install;
 mod installed;
 mod list;
 mod pack;
+mod plan;
 mod project;
 mod search;
 mod sign;
