@@ -177,6 +177,9 @@ const fn hint(code: Code) -> Option<&'static str> {
             "if what it says is what you want, sign it with `loong policy sign FILE` and pin the sha256 that prints; nothing runs before"
         }
         Code::RootExpired | Code::RootInvalid => "`loong registry keys list` shows the trust root",
+        Code::ScanBlocked => {
+            "`loong plugins check FILE` lists every finding; what is looked for is in scan.toml, see policies/README.md"
+        }
         Code::SecretUnknown => {
             "`loong secrets list` shows what is set; `loong secrets set NAME --host HOST` sets one"
         }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use loong_kernel::{Approver, Call, Caller, Executor, Kernel, Parts, Run, RunEnd, RunId};
 use loong_manifest::{Code, Digest, Tier, escape};
 use loong_policy::Token;
+use loong_repository::scan::ScanRules;
 use loong_runtime::artifact::Artifacts;
 use loong_runtime::{Arguments, Output, Runtime};
 use loong_store::Store;
@@ -28,6 +29,7 @@ use crate::locate::PluginPath;
 use crate::places::Places;
 use crate::programs;
 use crate::running;
+use crate::scanning;
 use crate::settings::Settings;
 use crate::ui::Ui;
 use crate::watch::Terminal;
@@ -95,6 +97,7 @@ pub struct Host {
     store: Store,
     watch: Arc<Terminal>,
     root: TrustRoot,
+    scan: ScanRules,
     settings: Settings,
     path: PluginPath,
     args: LoadArgs,
@@ -180,6 +183,7 @@ impl Host {
             store,
             watch,
             root,
+            scan: scanning::rules(places)?,
             settings,
             path: PluginPath::new(&args.plugins, places)?.choosing(chosen),
             args: args.clone(),

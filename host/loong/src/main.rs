@@ -19,6 +19,7 @@ mod programs;
 mod registries;
 mod risk;
 mod running;
+mod scanning;
 #[cfg(test)]
 mod schema_test;
 mod secrets;

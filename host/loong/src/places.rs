@@ -105,6 +105,11 @@ impl Places {
         self.config.join("policies")
     }
 
+    /// What is looked for in components before they are loaded, if a person set it.
+    pub fn scan_rules(&self) -> PathBuf {
+        self.config.join("scan.toml")
+    }
+
     /// The settings file.
     pub fn settings(&self) -> PathBuf {
         self.config.join("loong.toml")

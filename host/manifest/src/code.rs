@@ -142,6 +142,7 @@ codes! {
     RootInvalid "root_invalid" Refused "the trust root is not valid";
     RunCancelled "run_cancelled" Request "a person cancelled the run from outside";
     RunUnknown "run_unknown" Request "no run that waits has this name";
+    ScanBlocked "scan_blocked" Refused "the scan before loading found a reason not to load the component";
     SecretUnknown "secret_unknown" Request "no secret of this name is set";
     SetupInvalid "setup_invalid" Request "something that Loong needs on this machine is missing or wrong";
     SignatureInvalid "signature_invalid" Refused "a signature does not fit the key and the statement";

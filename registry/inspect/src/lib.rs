@@ -10,6 +10,7 @@
 //!
 //! An import whose [`Extern::interface`] is none is one that no policy can name.
 
+mod anatomy;
 mod binary;
 mod error;
 mod manifest;
@@ -20,6 +21,7 @@ mod source;
 use loong_manifest::{InterfaceName, OperationName};
 use serde_json::Value;
 
+pub use anatomy::{Anatomy, anatomy};
 pub use error::InspectError;
 pub use manifest::{MANIFEST_SECTION, manifest_section, with_manifest};
 pub use schema::without_descriptions;

@@ -9,6 +9,7 @@ use loong_trust::{Candidate, Standing, TrustRoot, UtcTime, Verified};
 use serde::Serialize;
 
 use crate::entry::{Entry, EntryFacts};
+use crate::scan::{self, ScanRules, Severity};
 
 /// How much a finding weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -63,6 +64,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("name", "no name is easily taken for another one's"),
     ("policy", "policy would admit the component at its tier"),
     ("provenance", "an attestation says how the component was built"),
+    ("scan", "nothing in the component speaks against loading it"),
     ("signature", "the component is signed as its tier asks"),
     ("yanked", "the version was taken back"),
 ];
@@ -83,8 +85,8 @@ pub struct Checked {
     pub verified: Option<Verified>,
 }
 
-/// Looks at one entry. `tier` is the publisher's, `root` its keys.
-pub fn check(fetched: Fetched, tier: Tier, root: &TrustRoot, now: UtcTime) -> Checked {
+/// Looks at one entry. `tier` is the publisher's, `root` its keys, `rules` what the scan looks for.
+pub fn check(fetched: Fetched, tier: Tier, root: &TrustRoot, rules: &ScanRules, now: UtcTime) -> Checked {
     let Fetched { entry, mut files } = fetched;
     let subject = format!("{} {}", entry.id, entry.version);
     let mut findings = Vec::new();
@@ -137,6 +139,25 @@ pub fn check(fetched: Fetched, tier: Tier, root: &TrustRoot, now: UtcTime) -> Ch
             return Checked { findings, verified: None };
         }
     };
+    match scan::scan(&verified, None, rules) {
+        Ok(report) => {
+            for finding in report.findings {
+                let level = match finding.severity {
+                    Severity::High if report.blocked => Level::Error,
+                    Severity::High | Severity::Medium => Level::Warning,
+                    Severity::Low => Level::Note,
+                };
+                let code = (level == Level::Error).then_some(Code::ScanBlocked);
+                found(
+                    "scan",
+                    level,
+                    code,
+                    format!("{} {}: {}", finding.id, finding.category, finding.message),
+                );
+            }
+        }
+        Err(error) => found("scan", Level::Error, Some(error.code()), error.to_string()),
+    }
     if tier != Tier::Unverified && !matches!(verified.standing(), Standing::Signed { .. }) {
         let message = format!("nobody signed it whom the publisher names, and its publisher is {tier}");
         found("signature", Level::Error, Some(Code::UnsignedRefused), message);

@@ -71,6 +71,12 @@ pub enum RepositoryError {
         /// Each document, and which keys may still sign it.
         waiting: Vec<String>,
     },
+    /// The rules of the scan cannot be used.
+    #[error("the rules of the scan are not valid: {}", escape(problem))]
+    Rules {
+        /// What is wrong.
+        problem: String,
+    },
     /// The lock file is not one.
     #[error("the lock file is not valid: {}", escape(problem))]
     Lock {
@@ -141,6 +147,7 @@ impl RepositoryError {
             Self::EntryUnknown { .. } => Code::EntryUnknown,
             Self::EntryDiffers { .. } => Code::EntryDiffers,
             Self::Unsigned { .. } => Code::RepositoryUnsigned,
+            Self::Rules { .. } => Code::ConfigInvalid,
             Self::Lock { .. } => Code::LockInvalid,
             Self::StoreIncomplete { .. } => Code::StoreIncomplete,
             Self::Resolve(error) => match **error {

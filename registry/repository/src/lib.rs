@@ -20,6 +20,7 @@ mod folder;
 mod installed;
 mod metadata;
 mod resolve;
+pub mod scan;
 mod source;
 
 pub use client::Client;

@@ -3,7 +3,7 @@
 //! `audit` tampers with the log, `case` runs the folders of `tests/cases`, `contract` compares `wit/` with what was
 //! released, `hostile` and `runtime` call guests in this process, `kinds` builds the examples of other languages,
 //! `random` throws random files at the host, `readme` runs what the README promises, `registry` publishes and installs,
-//! `servers` are what guests reach,
+//! `scan` hides secrets in components, `servers` are what guests reach,
 //! `sinks` follows the log to its receivers, `swap` lets versions take each other's places, `web` reads pages, `tidy` reads
 //! the tree itself. A test that needs more than the words of a case uses `loong_it::sandbox::Sandbox`.
 
@@ -23,6 +23,7 @@ mod random;
 mod readme;
 mod registry;
 mod runtime;
+mod scan;
 mod servers;
 mod sinks;
 mod swap;

@@ -5,12 +5,14 @@ use std::sync::{Arc, PoisonError};
 
 use loong_kernel::{Active, Event};
 use loong_manifest::{Code, Digest, Tier, escape};
+use loong_repository::scan::Severity;
 use loong_runtime::Plugin;
 use loong_trust::{Candidate, Verified};
 
 use super::{Host, Session, now_ms};
 use crate::error::CommandError;
 use crate::locate::{self, Entry};
+use crate::scanning;
 use crate::ui::Ui;
 
 /// Most components that one run loads.
@@ -139,6 +141,9 @@ impl Host {
             );
             return Err(refused(error).await);
         }
+        if let Err(error) = self.scan(&verified, path, &run).await {
+            return Err(refused(error).await);
+        }
         let offer = self.args.grant.offer(&self.settings, &self.places, &verified)?;
         let admitted = match loong_policy::admit(self.kernel.policy(), verified, &offer) {
             Ok(admitted) => admitted,
@@ -160,6 +165,28 @@ impl Host {
                 Err(refused(error).await)
             }
         }
+    }
+
+    /// Scans a component, and writes down what was found.
+    async fn scan(&self, verified: &Verified, path: &Path, run: &str) -> Result<(), CommandError> {
+        let report = scanning::scan(verified, path, &self.scan)?;
+        let count = |severity| report.count(severity) as u64;
+        let mut findings: Vec<String> = report.findings.iter().map(|finding| finding.id.clone()).collect();
+        findings.sort();
+        let event = Event::ScanEvaluated {
+            run: Some(run.to_owned()),
+            plugin: verified.id().clone(),
+            digest: *verified.digest(),
+            tier: verified.tier(),
+            high: count(Severity::High),
+            medium: count(Severity::Medium),
+            low: count(Severity::Low),
+            blocked: report.blocked,
+            categories: report.categories(),
+            findings,
+        };
+        self.kernel.note(event).await?;
+        if report.blocked { Err(scanning::refusal(verified, &report)) } else { Ok(()) }
     }
 
     /// Loads components until every import is satisfied, and compares the types on both sides.

@@ -11,6 +11,7 @@ use crate::error::CommandError;
 use crate::grant::GrantArgs;
 use crate::host;
 use crate::places::Places;
+use crate::scanning;
 use crate::ui::Ui;
 
 /// Check a component without running it
@@ -22,7 +23,7 @@ Examples:
   loong plugins check word-count.wasm --json
 
 The checks are those of loading: file, structure, manifest, imports and operations against the
-manifest, signature, tier, and what policy would say. The exit code is that of the first failure.")]
+manifest, signature, tier, the scan (see scan.toml), and what policy would say. The exit code is that of the first failure.")]
 pub struct CheckArgs {
     /// The component
     file: PathBuf,
@@ -32,9 +33,13 @@ pub struct CheckArgs {
 
 pub(super) fn run(ui: &mut Ui, places: &Places, args: &CheckArgs) -> Result<(), CommandError> {
     let root = host::trust_root(places)?;
-    let list = CheckList::of(&args.file, &root, host::now_ms() / 1000, |component| {
-        weighing(&args.grants, places, component)
-    })?;
+    let list = CheckList::of(
+        &args.file,
+        &root,
+        &scanning::rules(places)?.thorough(),
+        host::now_ms() / 1000,
+        |component| weighing(&args.grants, places, component),
+    )?;
     let failure = list.failure();
     if ui.json() {
         let value = json!({
@@ -44,6 +49,7 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &CheckArgs) -> Result<(), 
             "digest": list.verified.as_ref().map(|verified| verified.digest()),
             "tier": list.verified.as_ref().map(|verified| verified.tier()),
             "checks": list.checks,
+            "scan": list.scan,
             "admission": list.preview,
         });
         ui.document("loong.plugins.check/1", &value);
@@ -61,6 +67,9 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &CheckArgs) -> Result<(), 
             })
             .collect();
         ui.table(0, &rows);
+        for finding in list.scan.iter().flat_map(|report| &report.findings) {
+            ui.line(format!("finding: {}", scanning::line(finding)));
+        }
     }
     let Some(failure) = failure else { return Ok(()) };
     let failed = list.checks.iter().filter(|check| check.status == Status::Failed).count();

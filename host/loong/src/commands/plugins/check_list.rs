@@ -5,12 +5,14 @@ use std::path::Path;
 use loong_inspect::Contents;
 use loong_manifest::Code;
 use loong_policy::{Offer, PolicySet, Preview};
+use loong_repository::scan::{Report, ScanRules, Severity};
 use loong_trust::{Candidate, Standing, TrustError, TrustRoot, Verified};
 use serde::Serialize;
 
 use super::{BYTES_MAX, bytes_text, counted, pack, stem};
 use crate::error::CommandError;
 use crate::locate;
+use crate::scanning;
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -50,7 +52,7 @@ pub(super) struct Check {
 }
 
 /// Every check in the order in which loading makes them.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "file",
     "type",
     "structure",
@@ -60,6 +62,7 @@ const NAMES: [&str; 10] = [
     "schemas",
     "signature",
     "tier",
+    "scan",
     "admission",
 ];
 
@@ -69,6 +72,8 @@ pub(super) struct CheckList {
     pub(super) checks: Vec<Check>,
     /// The component, if its manifest and its signature hold.
     pub(super) verified: Option<Verified>,
+    /// What the scan found.
+    pub(super) scan: Option<Report>,
     /// What policy would say.
     pub(super) preview: Option<Preview>,
 }
@@ -78,6 +83,7 @@ impl CheckList {
     pub(super) fn of(
         path: &Path,
         root: &TrustRoot,
+        rules: &ScanRules,
         now_unix_s: u64,
         grants: impl FnOnce(&Verified) -> Result<(PolicySet, Offer), CommandError>,
     ) -> Result<Self, CommandError> {
@@ -85,6 +91,7 @@ impl CheckList {
         // A failure is in the list; what could not be looked at is added below.
         let _ = list.run(path, root, now_unix_s);
         if let Some(verified) = list.verified.take() {
+            list.scanned(&verified, scanning::scan(&verified, path, rules)?);
             let (policy, offer) = grants(&verified)?;
             list.admission(loong_policy::preview(&policy, &verified, &offer));
             list.verified = Some(verified);
@@ -226,6 +233,19 @@ impl CheckList {
             Err(_) if is_signed => self.ok("signature", "fits these bytes, or is by an unknown key"),
             Err(_) => self.ok("signature", standing_text(&Standing::Unsigned)),
         }
+    }
+
+    fn scanned(&mut self, verified: &Verified, report: Report) {
+        if report.blocked {
+            self.fail("scan", &scanning::refusal(verified, &report), None);
+        } else {
+            let counts = [Severity::High, Severity::Medium, Severity::Low]
+                .map(|severity| format!("{} {}", report.count(severity), severity.as_str()));
+            let found =
+                if report.findings.is_empty() { "nothing found".to_owned() } else { counts.join(", ") };
+            self.ok("scan", found);
+        }
+        self.scan = Some(report);
     }
 
     fn admission(&mut self, preview: Preview) {

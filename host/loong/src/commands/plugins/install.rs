@@ -5,6 +5,7 @@ use std::io::IsTerminal as _;
 
 use loong_kernel::{Durability, Event, Ledger as _};
 use loong_manifest::{Code, Digest, PluginId, escape};
+use loong_repository::scan::ScanRules;
 use loong_repository::{
     Change, Client, Installed, Lock, Locked, Offered, RepositoryError, Step, Wanted, component_name, resolve,
     without,
@@ -21,6 +22,7 @@ use crate::host;
 use crate::locate;
 use crate::places::Places;
 use crate::registries;
+use crate::scanning;
 use crate::ui::Ui;
 
 /// What may be skipped
@@ -98,6 +100,7 @@ pub struct RemoveArgs {
 
 /// The registries as they are now.
 struct Sources {
+    rules: ScanRules,
     clients: BTreeMap<String, Client>,
     offered: Vec<Offered>,
 }
@@ -117,7 +120,8 @@ fn sources(ui: &Ui, places: &Places) -> Result<Sources, CommandError> {
         return Err(CommandError::new(Code::RepositoryUnreachable, "no registry is connected")
             .hint("`loong registry connect NAME FOLDER` connects one"));
     }
-    let mut sources = Sources { clients: BTreeMap::new(), offered: Vec::new() };
+    let rules = scanning::rules(places)?.thorough();
+    let mut sources = Sources { rules, clients: BTreeMap::new(), offered: Vec::new() };
     let mut failed = None;
     for registry in all {
         let read = host::wait(async {
@@ -284,6 +288,10 @@ fn item(
             Code::ManifestMismatch,
             format!("the component calls itself `{}` {}", found.0, found.1),
         )));
+    }
+    let report = scanning::scan(&verified, &installed.component(&entry.id, &entry.digest), &sources.rules)?;
+    if report.blocked {
+        return Err(named(scanning::refusal(&verified, &report)));
     }
     let after = side(places, verified)?;
     let known = lock.plugins.get(&entry.id).map(|plugin| installed.component(&entry.id, &plugin.digest));

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use loong_manifest::{Code, PluginId, Tier};
 use loong_policy::{Offer, PolicySet};
 use loong_repository::check::{self, Checked, Fetched, Finding, Level};
+use loong_repository::scan::ScanRules;
 use loong_repository::{Client, Directory, Entry, RepositoryError};
 use loong_trust::{TrustRoot, UtcTime, Verified};
 use serde::Serialize;
@@ -17,6 +18,7 @@ use crate::error::CommandError;
 use crate::host;
 use crate::locate;
 use crate::places::Places;
+use crate::scanning;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
@@ -106,6 +108,7 @@ impl Line {
 struct Weights {
     policy: PolicySet,
     offer: Offer,
+    rules: ScanRules,
     now: UtcTime,
 }
 
@@ -121,7 +124,8 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &VerifyArgs) -> Result<(),
     };
     let settings = Settings::read(&places.settings())?;
     let policy = host::policy(args.policy.as_deref(), &settings, places)?;
-    let weights = Weights { policy, offer: Offer::default(), now: now() };
+    let rules = scanning::rules(places)?.thorough();
+    let weights = Weights { policy, offer: Offer::default(), rules, now: now() };
     let report = host::wait(verify(ui, args, &root, &weights))??;
     let errors: Vec<&Finding> =
         report.findings.iter().filter(|finding| finding.level == Level::Error).collect();
@@ -250,7 +254,7 @@ fn check_all(batch: Vec<Fetched>, tier: Tier, trust: &TrustRoot, weights: &Weigh
     }
     let one = |fetched: Fetched| {
         let line = Line::of(&fetched.entry, tier);
-        let mut checked = check::check(fetched, tier, trust, weights.now);
+        let mut checked = check::check(fetched, tier, trust, &weights.rules, weights.now);
         if let Some(verified) = &checked.verified {
             // What an operator does not offer is not the repository's matter; what its tier never gets is.
             let denials = loong_policy::preview(&weights.policy, verified, &weights.offer).denials;
