@@ -10,6 +10,12 @@ use crate::places::Places;
 use crate::secrets::SecretFiles;
 use crate::settings::Settings;
 
+/// The certificates (DER) that vouch for other machines: those of the system and those of the settings.
+pub fn certificates(places: &Places) -> Result<Vec<Vec<u8>>, CommandError> {
+    let settings = self::settings(&Settings::read(&places.settings())?, places)?;
+    Ok((settings.roots)())
+}
+
 /// The certificates of the system and of the settings, and the secrets of this user. The file that the settings
 /// name is read now, so that a wrong one is not found out in the middle of a run; those of the system are read when
 /// they are needed.

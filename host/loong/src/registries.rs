@@ -1,9 +1,9 @@
 //! The registries that this user installs from: where each is, which root document it is trusted by, and how far.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use loong_manifest::{Code, PluginId, Tier, strict};
-use loong_repository::{Client, Directory, Offered};
+use loong_repository::{Client, Offered, source};
 use loong_trust::{Namespace, RootKey, TrustRoot, UtcTime, file};
 use serde::{Deserialize, Serialize};
 
@@ -22,8 +22,8 @@ pub struct Registry {
     schema: String,
     /// What this user calls it.
     pub name: String,
-    /// The folder that it is served from.
-    pub location: PathBuf,
+    /// The folder or the URL that it is served from.
+    pub location: String,
     /// The highest tier that its word counts for.
     pub tier_max: Tier,
 }
@@ -33,7 +33,7 @@ impl Registry {
     pub fn connect(
         places: &Places,
         name: &str,
-        location: &Path,
+        location: &str,
         tier_max: Tier,
         root: &[u8],
     ) -> Result<Self, CommandError> {
@@ -79,8 +79,9 @@ impl Registry {
         let from = |error: CommandError| error.detail(format!("registry `{}`", self.name));
         let root = locate::read_bounded(&self.folder(places).join("root.json"), BYTES_MAX)?;
         let memory = places.seen().join(&self.name);
-        let mut client = Client::new(Directory::new(&self.location), &root, Some(&memory))
+        let source = source(&self.location, certificates(&self.location, places)?)
             .map_err(|error| from(error.into()))?;
+        let mut client = Client::new(source, &root, Some(&memory)).map_err(|error| from(error.into()))?;
         client.refresh(now).await.map_err(|error| from(error.into()))?;
         let trust = self.trust(&mut client, now).await.map_err(from)?;
         file::write_atomically(&self.folder(places).join("trust.json"), trust.to_json().as_bytes(), 0o644)?;
@@ -125,6 +126,20 @@ impl Registry {
         }
         Ok(all)
     }
+}
+
+/// The certificates that a location needs: none for a folder.
+pub fn certificates(location: &str, places: &Places) -> Result<Vec<Vec<u8>>, CommandError> {
+    if location.starts_with("https:") { crate::egress::certificates(places) } else { Ok(Vec::new()) }
+}
+
+/// A folder as an absolute path; a URL as it is.
+pub fn location(text: &str) -> Result<String, CommandError> {
+    if text.contains("://") {
+        return Ok(text.to_owned());
+    }
+    let failed = |error| CommandError::file(Code::FileUnreadable, "use", text.as_ref(), &error);
+    Ok(std::path::absolute(text).map_err(failed)?.display().to_string())
 }
 
 /// The registries that are connected, by name.

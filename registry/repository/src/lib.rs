@@ -30,7 +30,8 @@ pub use folder::{Folder, Missing, Published, PublishedRole, RoleKeys, RoleStatus
 pub use installed::{Change, Differences, Installed, LOCK_SCHEMA, Lock, Locked, component_name, promised};
 pub use metadata::TIERS;
 pub use resolve::{Offered, ResolveError, Step, Wanted, resolve, without};
-pub use source::Directory;
+pub use sigstore_tuf::Repository;
+pub use source::{Directory, Http, source};
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,27 @@
 //! Where a repository's files come from.
 
+mod http;
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use sigstore_tuf::transport::FetchFuture;
 use sigstore_tuf::{Error, Repository};
+
+pub use http::Http;
+
+use crate::RepositoryError;
+
+/// Where a repository is served: a folder, or a URL whose server one of these certificates (DER) vouches for.
+///
+/// # Errors
+/// If a URL cannot be used.
+pub fn source(location: &str, certificates: Vec<Vec<u8>>) -> Result<Box<dyn Repository>, RepositoryError> {
+    if location.contains("://") {
+        return Ok(Box::new(Http::new(location, certificates)?));
+    }
+    Ok(Box::new(Directory::new(Path::new(location))))
+}
 
 /// A repository in a folder: `metadata/` and `targets/`, as a web server would serve them.
 #[derive(Debug, Clone)]

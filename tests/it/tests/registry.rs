@@ -1,5 +1,7 @@
 //! A repository that one user keeps and another installs from, each with a home of its own.
 
+mod served;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

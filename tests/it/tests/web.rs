@@ -22,7 +22,7 @@ fn place(sites: &str, inside: &[String]) -> Sandbox {
 }
 
 /// A certificate as a file of the settings has it.
-fn pem(der: &[u8]) -> String {
+pub(crate) fn pem(der: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
     for (number, bytes) in der.chunks(3).enumerate() {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use loong_manifest::{Code, Digest, Tier};
-use loong_repository::RepositoryError;
+use loong_repository::{Repository as _, RepositoryError, source};
 use serde_json::json;
 
 use super::keep::now;
@@ -24,6 +24,7 @@ const ROOT_BYTES_MAX: u64 = 512 << 10;
 Examples:
   loong registry connect main /srv/components --root main.root.json
   loong registry connect mine ./components --tier-max official
+  loong registry connect acme https://components.acme.example/ --root acme.root.json
 
 The root document is what everything is verified from; get it from those who keep the registry, by another
 way than from the registry itself. Without --root the first one that is served is pinned, after you said yes.
@@ -31,8 +32,9 @@ The registry says who publishes at which tier; its word counts up to --tier-max.
 pub struct ConnectArgs {
     /// What you call it
     name: String,
-    /// The folder that it is served from
-    location: PathBuf,
+    /// The folder or the URL that it is served from
+    #[arg(value_name = "FOLDER|URL")]
+    location: String,
     /// The root document that it is trusted by
     #[arg(long, value_name = "FILE")]
     root: Option<PathBuf>,
@@ -66,22 +68,16 @@ Examples:
 pub struct ListArgs {}
 
 pub(super) fn connect(ui: &mut Ui, places: &Places, args: &ConnectArgs) -> Result<(), CommandError> {
-    let location = std::path::absolute(&args.location)
-        .map_err(|error| CommandError::file(Code::FileUnreadable, "use", &args.location, &error))?;
-    let first = location.join("metadata/1.root.json");
+    let location = registries::location(&args.location)?;
     let root = match &args.root {
         Some(root) => locate::read_bounded(root, ROOT_BYTES_MAX)?,
-        None if first.is_file() => {
-            let root = locate::read_bounded(&first, ROOT_BYTES_MAX)?;
-            let question = format!(
-                "The root document of {} is trusted as it is served: {}",
-                location.display(),
-                Digest::of(&root)
-            );
+        None => {
+            let root = first_root(&location, places)?;
+            let question =
+                format!("The root document of {location} is trusted as it is served: {}", Digest::of(&root));
             ui.confirm(&question, args.yes)?;
             root
         }
-        None => return Err(RepositoryError::Absent { path: location }.into()),
     };
     let tier_max = args.tier_max;
     let registry = Registry::connect(places, &args.name, &location, tier_max, &root)?;
@@ -110,6 +106,14 @@ pub(super) fn connect(ui: &mut Ui, places: &Places, args: &ConnectArgs) -> Resul
     Ok(())
 }
 
+/// The first root document as a registry serves it. Nothing vouches for it but whoever says yes to it.
+pub(super) fn first_root(location: &str, places: &Places) -> Result<Vec<u8>, CommandError> {
+    let source = source(location, registries::certificates(location, places)?)?;
+    let found =
+        host::wait(source.fetch_metadata("1.root.json", ROOT_BYTES_MAX))?.map_err(RepositoryError::from)?;
+    Ok(found.ok_or_else(|| RepositoryError::Absent { path: location.into() })?)
+}
+
 pub(super) fn disconnect(ui: &mut Ui, places: &Places, args: &DisconnectArgs) -> Result<(), CommandError> {
     let registry = registries::all(places)?.into_iter().find(|registry| registry.name == args.name);
     let registry = registry.ok_or_else(|| {
@@ -136,7 +140,7 @@ pub(super) fn list(ui: &mut Ui, places: &Places) -> Result<(), CommandError> {
         ui.note("no registry is connected; `loong registry connect NAME FOLDER` connects one");
     }
     let row = |registry: &Registry| {
-        vec![registry.name.clone(), registry.tier_max.to_string(), registry.location.display().to_string()]
+        vec![registry.name.clone(), registry.tier_max.to_string(), registry.location.clone()]
     };
     ui.table(0, &all.iter().map(row).collect::<Vec<_>>());
     Ok(())

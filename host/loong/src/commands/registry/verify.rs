@@ -7,17 +7,19 @@ use loong_manifest::{Code, PluginId, Tier};
 use loong_policy::{Offer, PolicySet};
 use loong_repository::check::{self, Checked, Fetched, Finding, Level};
 use loong_repository::scan::ScanRules;
-use loong_repository::{Client, Directory, Entry, RepositoryError};
+use loong_repository::{Client, Entry, Repository, RepositoryError, source};
 use loong_trust::{TrustRoot, UtcTime, Verified};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::connect::first_root;
 use super::keep::now;
 use crate::commands::plugins::counted;
 use crate::error::CommandError;
 use crate::host;
 use crate::locate;
 use crate::places::Places;
+use crate::registries;
 use crate::scanning;
 use crate::settings::Settings;
 use crate::ui::Ui;
@@ -39,9 +41,9 @@ Without --root the first root document of the repository itself is trusted: good
 working tree, not for one that somebody serves. The exit code is 0 if nothing is wrong, and that of the first
 error otherwise.")]
 pub struct VerifyArgs {
-    /// The folder of the repository
-    #[arg(default_value = ".")]
-    repository: PathBuf,
+    /// The folder or the URL of the repository
+    #[arg(value_name = "FOLDER|URL", default_value = ".")]
+    repository: String,
     /// The root document that is trusted
     #[arg(long, value_name = "FILE")]
     root: Option<PathBuf>,
@@ -67,7 +69,7 @@ enum Format {
 /// What was looked at.
 #[derive(Serialize)]
 struct Report {
-    repository: PathBuf,
+    repository: String,
     root_version: u64,
     expires: Option<String>,
     publishers: usize,
@@ -113,20 +115,20 @@ struct Weights {
 }
 
 pub(super) fn run(ui: &mut Ui, places: &Places, args: &VerifyArgs) -> Result<(), CommandError> {
-    let first = args.repository.join("metadata/1.root.json");
     let root = match &args.root {
         Some(root) => locate::read_bounded(root, ROOT_BYTES_MAX)?,
-        None if first.is_file() => {
+        None => {
+            let root = first_root(&args.repository, places)?;
             ui.note("note: trusting the repository's own first root; `--root FILE` pins one");
-            locate::read_bounded(&first, ROOT_BYTES_MAX)?
+            root
         }
-        None => return Err(RepositoryError::Absent { path: args.repository.clone() }.into()),
     };
     let settings = Settings::read(&places.settings())?;
     let policy = host::policy(args.policy.as_deref(), &settings, places)?;
     let rules = scanning::rules(places)?.thorough();
     let weights = Weights { policy, offer: Offer::default(), rules, now: now() };
-    let report = host::wait(verify(ui, args, &root, &weights))??;
+    let source = source(&args.repository, registries::certificates(&args.repository, places)?)?;
+    let report = host::wait(verify(ui, args, source, &root, &weights))??;
     let errors: Vec<&Finding> =
         report.findings.iter().filter(|finding| finding.level == Level::Error).collect();
     match args.format {
@@ -144,9 +146,15 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &VerifyArgs) -> Result<(),
     .hint("take nothing from it before this is mended by those who keep it; `--verbose` shows notes too"))
 }
 
-async fn verify(ui: &Ui, args: &VerifyArgs, root: &[u8], weights: &Weights) -> Result<Report, CommandError> {
+async fn verify(
+    ui: &Ui,
+    args: &VerifyArgs,
+    source: Box<dyn Repository>,
+    root: &[u8],
+    weights: &Weights,
+) -> Result<Report, CommandError> {
     let now = weights.now;
-    let mut client = Client::new(Directory::new(&args.repository), root, None)?;
+    let mut client = Client::new(source, root, None)?;
     let refreshed = client.refresh(now).await;
     let mut report = Report {
         repository: args.repository.clone(),
