@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use crate::RepositoryError;
 use crate::metadata::{Document, TIERS, key_value, keys_of, object};
 
+pub use change::Adding;
+
 /// The roles that the root names.
 const TOP: [&str; 4] = ["root", "targets", "snapshot", "timestamp"];
 /// How long a document holds, in days: those that people sign, the snapshot, the timestamp.

@@ -26,7 +26,7 @@ mod source;
 pub use client::Client;
 pub use entry::{ENTRY_SCHEMA, Entry, EntryFacts, EntryFile, Yanked};
 pub use error::RepositoryError;
-pub use folder::{Folder, Missing, Published, PublishedRole, RoleKeys, RoleStatus};
+pub use folder::{Adding, Folder, Missing, Published, PublishedRole, RoleKeys, RoleStatus};
 pub use installed::{Change, Differences, Installed, LOCK_SCHEMA, Lock, Locked, component_name, promised};
 pub use metadata::TIERS;
 pub use resolve::{Offered, ResolveError, Step, Wanted, resolve, without};

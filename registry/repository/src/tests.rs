@@ -58,7 +58,7 @@ impl Fixture {
     fn add(&self, version: &str, summary: &str) -> Result<bool, RepositoryError> {
         let bytes = component("acme:greet", version, summary);
         let bundle = signed(&self.key, &bytes);
-        self.repository().add(bytes, bundle, at(0)).map(|(_, _, added)| added)
+        add(&self.repository(), bytes, bundle)
     }
 
     fn publish(&self, day: u64) -> Result<(), RepositoryError> {
@@ -121,6 +121,13 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
+fn add(repository: &Folder, bytes: Vec<u8>, bundle: Option<Vec<u8>>) -> Result<bool, RepositoryError> {
+    let mut adding = repository.adding(at(0));
+    let (_, _, added) = adding.add(bytes, bundle)?;
+    adding.finish()?;
+    Ok(added)
+}
+
 fn code<T>(result: Result<T, RepositoryError>) -> Option<Code> {
     result.err().map(|error| error.code())
 }
@@ -153,17 +160,11 @@ fn only_who_may_publishes() {
     let repository = fixture.repository();
     let bytes = component("acme:greet", "2.0.0", "Says hello");
     let stranger = SigningKey::generate().unwrap();
-    assert_eq!(code(repository.add(bytes.clone(), None, at(0))), Some(Code::UnsignedRefused));
-    assert_eq!(
-        code(repository.add(bytes.clone(), signed(&stranger, &bytes), at(0))),
-        Some(Code::UnsignedRefused)
-    );
+    assert_eq!(code(add(&repository, bytes.clone(), None)), Some(Code::UnsignedRefused));
+    assert_eq!(code(add(&repository, bytes.clone(), signed(&stranger, &bytes))), Some(Code::UnsignedRefused));
     let other = component("other:greet", "1.0.0", "Says hello");
-    assert_eq!(
-        code(repository.add(other.clone(), signed(&fixture.key, &other), at(0))),
-        Some(Code::RoleUnknown)
-    );
-    assert!(repository.add(bytes.clone(), signed(&fixture.key, &bytes), at(0)).is_ok());
+    assert_eq!(code(add(&repository, other.clone(), signed(&fixture.key, &other))), Some(Code::RoleUnknown));
+    assert!(add(&repository, bytes.clone(), signed(&fixture.key, &bytes)).is_ok());
     assert_eq!(code(block_on(repository.publish(&[stranger], at(0)))), Some(Code::RepositoryUnsigned));
     assert_eq!(fixture.versions(1), ["acme:greet 1.0.0"], "what was served before is still served");
     fixture.publish(1).unwrap();
@@ -178,7 +179,7 @@ fn a_threshold_is_met_by_distinct_keys_on_different_machines() {
     let both = keys(&[&first, &second], 2);
     repository.set_publisher("duo", Tier::VerifiedCommunity, &both, at(1)).unwrap();
     let bytes = component("duo:tool", "1.0.0", "Does it");
-    repository.add(bytes.clone(), signed(&first, &bytes), at(1)).unwrap();
+    add(&repository, bytes.clone(), signed(&first, &bytes)).unwrap();
     repository.sign(&first).unwrap();
     assert!(repository.sign(&first).unwrap().is_empty(), "a key signs once");
     assert_eq!(code(fixture.publish(1)), Some(Code::RepositoryUnsigned));

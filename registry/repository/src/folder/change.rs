@@ -1,13 +1,15 @@
 //! What a person changes: publishers, keys, entries. Every change makes or edits a draft.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use loong_manifest::{Digest, PluginId, Tier};
 use loong_trust::{Candidate, RootKey, Standing, TrustError, TrustRoot, UtcTime, file};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Folder, RoleKeys, TOP, delegated, role_value, until};
 use crate::entry::{self, EntryFacts};
+use crate::installed::component_name;
 use crate::metadata::{Document, TIERS, object, publisher_paths, publisher_role, used_keyids, with_keys};
 use crate::{RepositoryError, Yanked};
 
@@ -103,69 +105,9 @@ impl Folder {
         self.edit(role, now, |_| ())
     }
 
-    /// Adds a component with the signature files beside it. False if exactly it is there already.
-    ///
-    /// # Errors
-    /// If it has no manifest, differs from it, is not signed as its tier asks, or its version is there with other bytes.
-    pub fn add(
-        &self,
-        bytes: Vec<u8>,
-        bundle: Option<Vec<u8>>,
-        now: UtcTime,
-    ) -> Result<(PluginId, semver::Version, bool), RepositoryError> {
-        let candidate = Candidate::read(bytes.clone(), bundle.clone(), "component")?;
-        let manifest = candidate.manifest().cloned().ok_or_else(|| TrustError::ManifestMissing {
-            why: "only components with one can be published".to_owned(),
-        })?;
-        let (id, version, digest) = (manifest.id.clone(), manifest.version.clone(), *candidate.digest());
-        if !version.build.is_empty() {
-            return Err(RepositoryError::invalid(
-                format!("version {version}"),
-                "build metadata is no part of a version here",
-            ));
-        }
-        let root = self.trust(id.publisher())?;
-        let facts = EntryFacts::of(&candidate, &manifest, now);
-        let verified = loong_trust::verify(candidate, &root, now.unix_s())?;
-        if !root.keys().is_empty() && !matches!(verified.standing(), Standing::Signed { .. }) {
-            return Err(TrustError::Unsigned.into());
-        }
-        let role = publisher_role(id.publisher());
-        let path = entry::component_path(&id, &version);
-        let document = self.needed(&role)?;
-        if let Some(there) = object(&document.signed, "targets").get(&path) {
-            let there = there.get("hashes").and_then(|hashes| hashes.get("sha256")?.as_str());
-            let there = there.and_then(Digest::from_hex).unwrap_or(digest);
-            if there != digest {
-                let (there, found) = (there.short(), digest.short());
-                let entry = format!("`{id}` {version}");
-                return Err(RepositoryError::EntryDiffers { entry, there, found });
-            }
-            return Ok((id, version, false));
-        }
-        let name = id.name();
-        let mut files = vec![
-            (format!("{name}.wasm"), bytes, Some(facts)),
-            ("loong.plugin.json".to_owned(), manifest.to_json().into_bytes(), None),
-        ];
-        files.extend(bundle.map(|bundle| (format!("{name}.wasm.sigstore.json"), bundle, None)));
-        let mut added = serde_json::Map::new();
-        for (file, bytes, facts) in files {
-            let path = format!("{}/{file}", entry::folder(&id, &version));
-            let digest = Digest::of(&bytes).to_hex();
-            self.put_target(&path, &digest, &bytes)?;
-            let mut target = json!({ "length": bytes.len(), "hashes": { "sha256": digest } });
-            if let (Some(facts), Some(target)) = (facts, target.as_object_mut()) {
-                target.insert("custom".to_owned(), serde_json::to_value(facts).unwrap_or_default());
-            }
-            added.insert(path, target);
-        }
-        self.edit(&role, now, |draft| {
-            let mut targets = object(&draft.signed, "targets");
-            targets.extend(added);
-            draft.set("targets", Value::Object(targets));
-        })?;
-        Ok((id, version, true))
+    /// Begins to add components.
+    pub const fn adding(&self, now: UtcTime) -> Adding<'_> {
+        Adding { folder: self, now, roles: BTreeMap::new() }
     }
 
     /// Says that a version should not be installed any more.
@@ -245,5 +187,92 @@ impl Document {
         delegations.insert("keys".to_owned(), with_keys(&keys, added, &used_keyids(roles.iter())));
         delegations.insert("roles".to_owned(), Value::Array(roles));
         self.set("delegations", Value::Object(delegations));
+    }
+}
+
+/// Components that are being added; they are in drafts once it is finished.
+#[derive(Debug)]
+pub struct Adding<'f> {
+    folder: &'f Folder,
+    now: UtcTime,
+    /// The targets of each role that is added to.
+    roles: BTreeMap<String, Map<String, Value>>,
+}
+
+impl Adding<'_> {
+    /// Adds a component with the signature file beside it. False if exactly it is there already.
+    ///
+    /// # Errors
+    /// If it has no manifest, differs from it, is not signed as its tier asks, or its version is there with other bytes.
+    pub fn add(
+        &mut self,
+        bytes: Vec<u8>,
+        bundle: Option<Vec<u8>>,
+    ) -> Result<(PluginId, semver::Version, bool), RepositoryError> {
+        let candidate = Candidate::read(bytes.clone(), bundle.clone(), "component")?;
+        let manifest = candidate.manifest().cloned().ok_or_else(|| TrustError::ManifestMissing {
+            why: "only components with one can be published".to_owned(),
+        })?;
+        let (id, version, digest) = (manifest.id.clone(), manifest.version.clone(), *candidate.digest());
+        if !version.build.is_empty() {
+            let problem = "build metadata is no part of a version here";
+            return Err(RepositoryError::invalid(format!("version {version}"), problem));
+        }
+        let root = self.folder.trust(id.publisher())?;
+        let facts = EntryFacts::of(&candidate, &manifest, self.now);
+        let verified = loong_trust::verify(candidate, &root, self.now.unix_s())?;
+        if !root.keys().is_empty() && !matches!(verified.standing(), Standing::Signed { .. }) {
+            return Err(TrustError::Unsigned.into());
+        }
+        let role = publisher_role(id.publisher());
+        if !self.roles.contains_key(&role) {
+            let document = self.folder.needed(&role)?;
+            self.roles.insert(role.clone(), object(&document.signed, "targets"));
+        }
+        let targets = self.roles.entry(role).or_default();
+        if let Some(there) = targets.get(&entry::component_path(&id, &version)) {
+            let there = there.get("hashes").and_then(|hashes| hashes.get("sha256")?.as_str());
+            let there = there.and_then(Digest::from_hex).unwrap_or(digest);
+            if there != digest {
+                let (there, found) = (there.short(), digest.short());
+                return Err(RepositoryError::EntryDiffers {
+                    entry: format!("`{id}` {version}"),
+                    there,
+                    found,
+                });
+            }
+            return Ok((id, version, false));
+        }
+        let component = component_name(&id);
+        let mut files = vec![
+            (component.clone(), bytes, Some(facts)),
+            ("loong.plugin.json".to_owned(), manifest.to_json().into_bytes(), None),
+        ];
+        files.extend(bundle.map(|bundle| (format!("{component}.sigstore.json"), bundle, None)));
+        for (file, bytes, facts) in files {
+            let path = format!("{}/{file}", entry::folder(&id, &version));
+            let digest = Digest::of(&bytes).to_hex();
+            self.folder.put_target(&path, &digest, &bytes)?;
+            let mut target = json!({ "length": bytes.len(), "hashes": { "sha256": digest } });
+            if let (Some(facts), Some(target)) = (facts, target.as_object_mut()) {
+                target.insert("custom".to_owned(), serde_json::to_value(facts).unwrap_or_default());
+            }
+            targets.insert(path, target);
+        }
+        Ok((id, version, true))
+    }
+
+    /// Makes the drafts.
+    ///
+    /// # Errors
+    /// If one cannot be written.
+    pub fn finish(self) -> Result<(), RepositoryError> {
+        for (role, targets) in self.roles {
+            let known = self.folder.needed(&role)?;
+            if object(&known.signed, "targets") != targets {
+                self.folder.edit(&role, self.now, |draft| draft.set("targets", Value::Object(targets)))?;
+            }
+        }
+        Ok(())
     }
 }

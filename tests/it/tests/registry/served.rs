@@ -1,7 +1,6 @@
 //! A repository behind a web server that behaves, and behind some that do not.
 
 use std::fs;
-use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

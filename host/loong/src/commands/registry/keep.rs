@@ -230,17 +230,18 @@ pub(super) fn role(ui: &mut Ui, places: &Places, args: &RoleArgs) -> Result<(), 
 
 pub(super) fn add(ui: &mut Ui, args: &AddArgs) -> Result<(), CommandError> {
     let folder = Folder::open(&args.repository.folder)?;
-    let mut lines = Vec::new();
+    let (mut lines, mut adding) = (Vec::new(), folder.adding(now()));
     for path in &args.files {
         let bytes = locate::read_bounded(path, FILE_BYTES_MAX)?;
         let bundle = beside(path);
         let bundle =
             if bundle.exists() { Some(locate::read_bounded(&bundle, FILE_BYTES_MAX)?) } else { None };
-        let (id, version, added) = folder
-            .add(bytes, bundle, now())
+        let (id, version, added) = adding
+            .add(bytes, bundle)
             .map_err(|error| CommandError::from(error).detail(format!("in `{}`", path.display())))?;
         lines.push(format!("`{id}` {version} {}", if added { "added" } else { "is there already" }));
     }
+    adding.finish()?;
     drafted(ui, &folder, &lines.join("\n"))
 }
 
