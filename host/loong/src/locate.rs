@@ -98,15 +98,18 @@ impl PluginPath {
         all
     }
 
-    /// The components that were installed, in the versions that are the active ones, by id.
-    fn installed(&self) -> Vec<PathBuf> {
+    /// The installed components that may be meant, in the versions that are the active ones, by id. Only the manifests
+    /// of these are read, so that thousands that are not meant cost nothing.
+    fn installed(&self, may_be: impl Fn(&PluginId, &Locked) -> bool) -> Vec<PathBuf> {
         let active = |(id, plugin): (&PluginId, &Locked)| {
             let chosen = self.chosen(id).map(|chosen| self.installed.component(id, &chosen.now.digest));
             chosen
                 .filter(|path| path.is_file())
                 .unwrap_or_else(|| self.installed.component(id, &plugin.digest))
         };
-        self.lock.plugins.iter().map(active).collect()
+        // Of a chosen version the lock may not say what it offers.
+        let picked = |(id, plugin): &(&PluginId, &Locked)| may_be(id, plugin) || self.chosen(id).is_some();
+        self.lock.plugins.iter().filter(picked).map(active).collect()
     }
 
     /// The components that were installed at some time, in every version whose files are still here.
@@ -130,7 +133,7 @@ impl PluginPath {
             let facts = std::fs::metadata(&path).ok()?;
             Some((path, facts.modified().ok(), facts.len()))
         };
-        self.paths().into_iter().chain(self.installed()).filter_map(facts).collect()
+        self.paths().into_iter().filter_map(facts).collect()
     }
 
     /// Every component on the path that has a manifest, every version of it. Reads manifests only; files that are no
@@ -141,8 +144,24 @@ impl PluginPath {
 
     /// The same; where a version is the chosen one, without the others.
     pub fn entries(&self) -> Vec<Entry> {
+        self.entries_that(|_, _| true)
+    }
+
+    /// The same, of those by whose full or short name, or by whose interface, these words may begin.
+    pub fn entries_named(&self, words: &str) -> Vec<Entry> {
+        let begins = |name: &str| {
+            words.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.entries_that(|id, plugin| {
+            begins(id.name())
+                || begins(&id.to_string())
+                || plugin.offers.iter().any(|interface| words.starts_with(interface.path()))
+        })
+    }
+
+    fn entries_that(&self, may_be: impl Fn(&PluginId, &Locked) -> bool) -> Vec<Entry> {
         let mut entries: Vec<Entry> =
-            self.paths().into_iter().chain(self.installed()).filter_map(Entry::read).collect();
+            self.paths().into_iter().chain(self.installed(may_be)).filter_map(Entry::read).collect();
         entries.retain(|entry| {
             self.chosen(&entry.manifest.id).is_none_or(|chosen| entry.digest() == Some(chosen.now.digest))
         });
@@ -157,7 +176,8 @@ impl PluginPath {
                 entry.manifest.operations.iter().filter_map(|operation| operation.name.interface.as_ref());
             interfaces.any(|interface| interface.satisfies(wanted))
         };
-        let mut offering: Vec<Entry> = self.entries().into_iter().filter(offers).collect();
+        let may = |_: &PluginId, plugin: &Locked| plugin.offers.iter().any(|have| have.satisfies(wanted));
+        let mut offering: Vec<Entry> = self.entries_that(may).into_iter().filter(offers).collect();
         if !self.chosen.is_empty() {
             let mut others: Vec<Entry> = self.all_entries().into_iter().filter(offers).collect();
             others.retain(|other| offering.iter().all(|entry| entry.path != other.path));
@@ -195,7 +215,7 @@ impl PluginPath {
             return Ok(path.to_owned());
         }
         let mut found: Vec<Entry> =
-            self.entries().into_iter().filter(|entry| entry.is_meant_by(what)).collect();
+            self.entries_named(what).into_iter().filter(|entry| entry.is_meant_by(what)).collect();
         if found.is_empty()
             && let Some((id, chosen)) = self
                 .chosen

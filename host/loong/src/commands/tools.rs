@@ -186,7 +186,7 @@ impl<'a> Target<'a> {
                 .iter()
                 .any(|operation| offers(operation, name) || offers(operation, &id))
         };
-        let found: Vec<_> = host.path().entries().into_iter().filter(answers).collect();
+        let found: Vec<_> = host.path().entries_named(first).into_iter().filter(answers).collect();
         match found.as_slice() {
             [] => {}
             [entry] => {

@@ -236,6 +236,9 @@ impl Host {
     /// Loads every component on the path that offers what the loaded ones may call by name.
     fn load_callable(&self, ui: &Ui, session: &Session) {
         let catalog = self.kernel.catalog();
+        if catalog.plugins().all(|plugin| plugin.grants.operations().is_empty()) {
+            return;
+        }
         for entry in self.path.entries() {
             let wanted = catalog.plugins().any(|plugin| {
                 entry.manifest.operations.iter().any(|operation| plugin.grants.operation(&operation.name))
