@@ -1,10 +1,11 @@
 //! Reading a repository: nothing is handed on that was not verified from the pinned root on.
 
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
-use loong_manifest::{PluginId, Tier};
+use loong_manifest::{Digest, PluginId, Tier};
 use loong_trust::{RootKey, TrustRoot, UtcTime};
-use sigstore_tuf::{FileStore, Repository, TrustedMetadataSet, Updater, UpdaterConfig};
+use sigstore_tuf::{FileStore, MetadataStore, Repository, TrustedMetadataSet, Updater, UpdaterConfig};
 
 use crate::RepositoryError;
 use crate::entry::{self, Entry, EntryFile};
@@ -19,6 +20,32 @@ const FILE_BYTES_MAX: u64 = 128 << 20;
 #[derive(Debug)]
 pub struct Client {
     updater: Updater,
+    memory: Option<Memory>,
+}
+
+/// What was seen, in a folder. The library goes on where something cannot be kept; this remembers that it could not,
+/// because an older repository would get through the next time.
+#[derive(Debug, Clone)]
+struct Memory {
+    files: FileStore,
+    failed: Arc<OnceLock<String>>,
+}
+
+impl MetadataStore for Memory {
+    fn load(&self, name: &str) -> sigstore_tuf::Result<Option<Vec<u8>>> {
+        self.files.load(name)
+    }
+
+    fn store(&self, name: &str, bytes: &[u8]) -> sigstore_tuf::Result<()> {
+        // The library also stores each snapshot under its version, and never reads it again.
+        if name.ends_with(".snapshot.json") {
+            return Ok(());
+        }
+        self.files.store(name, bytes).inspect_err(|error| {
+            // The first one says enough.
+            let _ = self.failed.set(error.to_string());
+        })
+    }
 }
 
 impl Client {
@@ -39,21 +66,24 @@ impl Client {
         // Of the root's chain so many are followed at once; the next time goes on from there.
         config.max_root_rotations = 256;
         let mut updater = Updater::new(source, root)?.with_config(config);
-        if let Some(memory) = memory {
-            // What cannot be remembered would let an older repository through the next time.
-            std::fs::create_dir_all(memory)
-                .map_err(|source| RepositoryError::Folder { path: memory.to_owned(), source })?;
-            updater = updater.with_store(FileStore::new(memory));
+        let memory = memory.map(|folder| Memory { files: FileStore::new(folder), failed: Arc::default() });
+        if let Some(memory) = &memory {
+            updater = updater.with_store(memory.clone());
         }
-        Ok(Self { updater })
+        Ok(Self { updater, memory })
     }
 
     /// Follows the root's chain and takes over what is newer, in the order of the specification (section 5).
     ///
     /// # Errors
-    /// If a document is missing, is not signed by those it takes, expired, or is older than one that was seen.
+    /// If a document is missing, is not signed by those it takes, expired, or is older than one that was seen; or if what
+    /// is seen now cannot be remembered.
     pub async fn refresh(&mut self, now: UtcTime) -> Result<(), RepositoryError> {
-        Ok(self.updater.refresh(time(now)?).await?)
+        self.updater.refresh(time(now)?).await?;
+        match self.memory.as_ref().and_then(|memory| memory.failed.get()) {
+            Some(problem) => Err(RepositoryError::Forgetful { problem: problem.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// The documents that hold now.
@@ -139,6 +169,25 @@ impl Client {
         let target = self.updater.get_target_info(&file.path, time(now)?).await?;
         let target = target.ok_or_else(|| sigstore_tuf::Error::TargetNotFound(file.path.clone()))?;
         Ok(self.updater.download_target(&target, &file.path).await?)
+    }
+
+    /// The bytes of any file of the repository, verified; none if `known` are exactly those.
+    ///
+    /// # Errors
+    /// If no role lists it, it cannot be had, or it has another length or digest than the metadata says.
+    pub async fn target(
+        &mut self,
+        path: &str,
+        known: &[u8],
+        now: UtcTime,
+    ) -> Result<Option<Vec<u8>>, RepositoryError> {
+        let target = self.updater.get_target_info(path, time(now)?).await?;
+        let target = target.ok_or_else(|| sigstore_tuf::Error::TargetNotFound(path.to_owned()))?;
+        let digest = target.hashes.get("sha256").and_then(|text| Digest::from_hex(text));
+        if target.length == known.len() as u64 && digest == Some(Digest::of(known)) {
+            return Ok(None);
+        }
+        Ok(Some(self.updater.download_target(&target, path).await?))
     }
 }
 

@@ -23,6 +23,12 @@ pub enum RepositoryError {
         /// What is wrong.
         problem: String,
     },
+    /// What was seen of the repository cannot be kept.
+    #[error("what was seen of the repository cannot be kept: {}", escape(problem))]
+    Forgetful {
+        /// Why.
+        problem: String,
+    },
     /// There is no repository.
     #[error("`{}` holds no repository", escape(&path.display().to_string()))]
     Absent {
@@ -163,7 +169,7 @@ impl RepositoryError {
             Self::Component(error) => error.code(),
             Self::Trust(error) => error.code(),
             Self::File(error) => error.code(),
-            Self::Folder { .. } => Code::FileUnwritable,
+            Self::Folder { .. } | Self::Forgetful { .. } => Code::FileUnwritable,
         }
     }
 

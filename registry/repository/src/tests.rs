@@ -235,6 +235,20 @@ fn what_expired_or_is_older_than_what_was_seen_is_refused() {
 }
 
 #[test]
+fn what_cannot_be_remembered_is_not_taken() {
+    let fixture = Fixture::new();
+    assert!(fixture.read(fixture.folder.path(), 1).is_ok());
+    let names: Vec<String> = std::fs::read_dir(fixture.memory.path().join("seen"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(names.iter().all(|name| !name.starts_with(|first: char| first.is_ascii_digit())), "{names:?}");
+    std::fs::remove_dir_all(fixture.memory.path().join("seen")).unwrap();
+    std::fs::write(fixture.memory.path().join("seen"), "").unwrap();
+    assert_eq!(code(fixture.read(fixture.folder.path(), 1)), Some(Code::FileUnwritable));
+}
+
+#[test]
 fn documents_of_different_times_are_not_mixed() {
     let fixture = Fixture::new();
     let old = fixture.copy();

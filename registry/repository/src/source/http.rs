@@ -26,7 +26,8 @@ const REDIRECTS_MAX: usize = 5;
 /// A repository behind a URL.
 #[derive(Debug, Clone)]
 pub struct Http {
-    base: Url,
+    metadata: Url,
+    targets: Url,
     client: Client,
 }
 
@@ -37,23 +38,19 @@ impl Http {
     /// # Errors
     /// If it is no such URL.
     pub fn new(url: &str, certificates: Vec<Vec<u8>>) -> Result<Self, RepositoryError> {
-        let wrong = |problem: &str| RepositoryError::invalid(format!("`{url}`"), problem);
-        let mut base = Url::parse(url).map_err(|error| wrong(&error.to_string()))?;
-        match base.scheme() {
-            "https" => {}
-            "http" if is_loopback(&base) => {}
-            "http" => return Err(wrong("`http:` is for servers on this machine only; use `https:`")),
-            _ => return Err(wrong("it is neither `https:` nor a folder")),
-        }
-        if !base.username().is_empty()
-            || base.password().is_some()
-            || base.query().is_some()
-            || base.fragment().is_some()
-        {
-            return Err(wrong("it holds a name, a password, a query or a fragment"));
-        }
-        if !base.path().ends_with('/') {
-            base.set_path(&format!("{}/", base.path()));
+        let below = |part: &str| format!("{}/{part}", url.trim_end_matches('/'));
+        Self::apart(&below("metadata"), &below("targets"), certificates)
+    }
+
+    /// The same, of a repository whose documents and files are served at URLs of their own, by the same server.
+    ///
+    /// # Errors
+    /// As for [`Http::new`].
+    pub fn apart(metadata: &str, targets: &str, certificates: Vec<Vec<u8>>) -> Result<Self, RepositoryError> {
+        let (base, targets) = (folder(metadata)?, folder(targets)?);
+        let wrong = |problem: &str| RepositoryError::invalid(format!("`{metadata}`"), problem);
+        if base.origin() != targets.origin() {
+            return Err(wrong("its files are served by another server"));
         }
         let mut roots = rustls::RootCertStore::empty();
         roots.add_parsable_certificates(certificates.into_iter().map(CertificateDer::from));
@@ -85,15 +82,14 @@ impl Http {
             .user_agent(concat!("loong/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| wrong(&error.to_string()))?;
-        Ok(Self { base, client })
+        Ok(Self { metadata: base, targets, client })
     }
 
-    async fn file(&self, below: &str, name: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, Error> {
-        let url = self
-            .base
-            .join(&format!("{below}/{name}"))
+    async fn file(&self, base: &Url, name: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, Error> {
+        let url = base
+            .join(name)
             .map_err(|error| Error::transport_with_source(format!("`{name}` is no name of a file"), error))?;
-        if !url.as_str().starts_with(self.base.as_str()) {
+        if !url.as_str().starts_with(base.as_str()) {
             return Err(Error::transport(format!("`{name}` is no name of a file")));
         }
         let mut tried = 1;
@@ -178,6 +174,29 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// A URL below which files are served.
+fn folder(url: &str) -> Result<Url, RepositoryError> {
+    let wrong = |problem: &str| RepositoryError::invalid(format!("`{url}`"), problem);
+    let mut base = Url::parse(url).map_err(|error| wrong(&error.to_string()))?;
+    match base.scheme() {
+        "https" => {}
+        "http" if is_loopback(&base) => {}
+        "http" => return Err(wrong("`http:` is for servers on this machine only; use `https:`")),
+        _ => return Err(wrong("it is neither `https:` nor a folder")),
+    }
+    if !base.username().is_empty()
+        || base.password().is_some()
+        || base.query().is_some()
+        || base.fragment().is_some()
+    {
+        return Err(wrong("it holds a name, a password, a query or a fragment"));
+    }
+    if !base.path().ends_with('/') {
+        base.set_path(&format!("{}/", base.path()));
+    }
+    Ok(base)
+}
+
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     host == "localhost"
@@ -189,11 +208,11 @@ fn is_loopback(url: &Url) -> bool {
 
 impl Repository for Http {
     fn fetch_metadata<'a>(&'a self, name: &'a str, max_length: u64) -> FetchFuture<'a> {
-        Box::pin(self.file("metadata", name, max_length))
+        Box::pin(self.file(&self.metadata, name, max_length))
     }
 
     fn fetch_target<'a>(&'a self, path: &'a str, max_length: u64) -> FetchFuture<'a> {
-        Box::pin(self.file("targets", path, max_length))
+        Box::pin(self.file(&self.targets, path, max_length))
     }
 }
 
@@ -216,7 +235,7 @@ mod tests {
         check("http://127.0.0.1.components.example/", false);
         check("ftp://components.example/", false);
         check("https://ada:secret@components.example/", false);
-        check("https://components.example/?a=b", false);
+        check("https://components.example/?a=b/", false);
         check("components.example", false);
     }
 }

@@ -3,6 +3,7 @@
 mod connect;
 mod keep;
 mod keys;
+mod tuf;
 mod verify;
 
 use crate::error::CommandError;
@@ -28,6 +29,7 @@ pub enum RegistryCommand {
     Connect(connect::ConnectArgs),
     Disconnect(connect::DisconnectArgs),
     List(connect::ListArgs),
+    Tuf(tuf::TufArgs),
 }
 
 /// Runs the command.
@@ -46,5 +48,6 @@ pub fn run(ui: &mut Ui, places: &Places, command: RegistryCommand) -> Result<(),
         RegistryCommand::Connect(args) => connect::connect(ui, places, &args),
         RegistryCommand::Disconnect(args) => connect::disconnect(ui, places, &args),
         RegistryCommand::List(_) => connect::list(ui, places),
+        RegistryCommand::Tuf(args) => tuf::run(places, &args),
     }
 }
