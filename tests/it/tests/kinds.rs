@@ -59,7 +59,7 @@ fn check(language: &str, tools: &Path, size: &Size) {
     if *size == Size::NeedsSignature {
         let refused = call("greet", json!({ "name": "Ada" }));
         assert_eq!(refused.exit, 3, "{}", refused.stderr);
-        assert!(refused.stderr.contains("[component_too_large]"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("[scan_blocked]"), "{}", refused.stderr);
         let signed = sandbox.loong(["plugins", "sign", component]);
         assert_eq!(signed.exit, 0, "{}", signed.stderr);
     }
