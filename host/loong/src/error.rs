@@ -192,6 +192,16 @@ const fn hint(code: Code) -> Option<&'static str> {
         Code::SignatureKeyRevoked | Code::SignatureKeyExpired => {
             "get a version that is signed with a current key"
         }
+        Code::SignatureKeyNotYetValid => {
+            "wait, or get a version that is signed with a key whose time has come"
+        }
+        Code::SignatureThreshold => {
+            "the others sign it too with `loong plugins sign --add`, or somebody brings their bundles"
+        }
+        Code::SignatureIdentity => "`loong trust list` shows who may sign for whom",
+        Code::ProvenanceMissing => {
+            "put the builder's bundle (SLSA provenance) beside the component as NAME.wasm.sigstore.2.json"
+        }
         Code::SignatureNamespace => {
             "the key may sign only for the publishers that the trust root names for it"
         }

@@ -300,14 +300,16 @@ pub fn candidate(path: &Path) -> Result<Candidate, CommandError> {
             Digest::of(&bytes).short()
         )));
     }
-    let mut bundle_path = path.as_os_str().to_owned();
-    bundle_path.push(".sigstore.json");
-    let bundle_path = PathBuf::from(bundle_path);
-    let bundle =
-        if bundle_path.exists() { Some(read_bounded(&bundle_path, BUNDLE_BYTES_MAX)?) } else { None };
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    Candidate::read(bytes, bundle, &stem)
+    Candidate::read(bytes, bundles(path)?, &stem)
         .map_err(|error| CommandError::from(error).detail(format!("in `{}`", path.display())))
+}
+
+/// The bundles that lie beside a component.
+pub fn bundles(component: &Path) -> Result<Vec<Vec<u8>>, CommandError> {
+    let name = component.file_name().unwrap_or_default().to_string_lossy();
+    let paths = loong_trust::bundle_names(&name).into_iter().map(|name| component.with_file_name(name));
+    paths.filter(|path| path.exists()).map(|path| read_bounded(&path, BUNDLE_BYTES_MAX)).collect()
 }
 
 /// Reads a file whole, unless it is larger than it may be.

@@ -101,6 +101,7 @@ impl Registry {
                 match keys.iter_mut().find(|known| known.key_id == key.key_id) {
                     Some(known) => known.namespaces.push(namespace),
                     None => keys.push(RootKey {
+                        not_before: None,
                         label: format!("{publisher} in {}", self.name),
                         // Beyond this the registry has to be asked anew.
                         expires: client.root_expires(),

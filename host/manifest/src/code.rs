@@ -128,6 +128,7 @@ codes! {
     PolicyInvalid "policy_invalid" Request "a policy file is wrong, so nothing is allowed";
     ProcessFailed "process_failed" Plugin "a process that the plugin asked for could not be started";
     ProofInvalid "proof_invalid" Refused "a proof does not lead to the root of the checkpoint";
+    ProvenanceMissing "provenance_missing" Refused "nobody whose word counts says where the component was built";
     RepositoryExpired "repository_expired" Refused "a document of the repository is past its expiry";
     RepositoryInvalid "repository_invalid" Refused "a document of the repository is not valid";
     RepositoryMismatch "repository_mismatch" Refused "a file of the repository is not the one that its metadata names";
@@ -145,12 +146,15 @@ codes! {
     ScanBlocked "scan_blocked" Refused "the scan before loading found a reason not to load the component";
     SecretUnknown "secret_unknown" Request "no secret of this name is set";
     SetupInvalid "setup_invalid" Request "something that Loong needs on this machine is missing or wrong";
+    SignatureIdentity "signature_identity" Refused "the certificate that signed is for somebody else than who may sign";
     SignatureInvalid "signature_invalid" Refused "a signature does not fit the key and the statement";
     SignatureKeyExpired "signature_key_expired" Refused "the key that signed is past its expiry";
+    SignatureKeyNotYetValid "signature_key_not_yet_valid" Refused "the key that signed may not sign yet";
     SignatureKeyRevoked "signature_key_revoked" Refused "the key that signed was revoked";
     SignatureMalformed "signature_malformed" Refused "the signature file is not a well-formed bundle";
     SignatureNamespace "signature_namespace" Refused "the key that signed may not sign for this publisher";
     SignatureOtherBytes "signature_other_bytes" Refused "the signature is for other bytes";
+    SignatureThreshold "signature_threshold" Refused "fewer have signed than have to for this publisher";
     SinkFailed "sink_failed" Host "an audit sink that must not fail cannot be delivered to";
     SlotTaken "slot_taken" Refused "two plugins want a slot that one of them wants for itself";
     StoreCorrupt "store_corrupt" Host "the host's database is damaged";

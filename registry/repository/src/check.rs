@@ -97,8 +97,9 @@ pub fn check(fetched: Fetched, tier: Tier, root: &TrustRoot, rules: &ScanRules, 
         found("yanked", Level::Note, None, format!("taken back on {}: {}", yanked.since, yanked.reason));
     }
     let component = files.remove(&format!("{}.wasm", entry.id.name())).unwrap_or_default();
-    let bundle = files.remove(&format!("{}.wasm.sigstore.json", entry.id.name()));
-    let candidate = match Candidate::read(component, bundle, entry.id.name()) {
+    let bundles = loong_trust::bundle_names(&format!("{}.wasm", entry.id.name()));
+    let bundles: Vec<_> = bundles.iter().filter_map(|name| files.remove(name)).collect();
+    let candidate = match Candidate::read(component, bundles, entry.id.name()) {
         Ok(candidate) => candidate,
         Err(error) => {
             found("component", Level::Error, Some(error.code()), error.to_string());

@@ -1,7 +1,7 @@
 //! Sigstore bundle files (`NAME.wasm.sigstore.json`): `dev.sigstore.bundle.v1.Bundle` of the Sigstore
 //! protobuf specs in its JSON form, version 0.3, with a public key and a DSSE envelope in it. Exactly this
-//! is read and written; a certificate, a transparency log entry or a timestamp is refused until it can be
-//! verified.
+//! is read and written here; a bundle with a certificate in it is [`keyless`](crate::keyless)'s, and a log entry
+//! or a timestamp without a certificate is refused.
 
 use loong_manifest::strict;
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,37 @@ struct EnvelopeSignature {
     sig: String,
     #[serde(default)]
     keyid: String,
+}
+
+/// The names of the bundles that may lie beside a component's file, in the order in which they are read.
+pub fn bundle_names(component: &str) -> Vec<String> {
+    let mut names = vec![format!("{component}.sigstore.json")];
+    names.extend((2..=crate::BUNDLES_MAX).map(|number| format!("{component}.sigstore.{number}.json")));
+    names
+}
+
+/// Whether a bundle is by somebody with a certificate instead of a key.
+pub(crate) fn holds_certificate(bytes: &[u8]) -> Result<bool, TrustError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Head {
+        verification_material: Kinds,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Kinds {
+        public_key: Option<serde::de::IgnoredAny>,
+        certificate: Option<serde::de::IgnoredAny>,
+        x509_certificate_chain: Option<serde::de::IgnoredAny>,
+    }
+    if bytes.len() > BUNDLE_BYTES_MAX {
+        return Err(TrustError::malformed(format!("larger than {BUNDLE_BYTES_MAX} bytes")));
+    }
+    // What is no JSON at all is for the strict reader to say.
+    let kinds = serde_json::from_slice::<Head>(bytes).ok().map(|head| head.verification_material);
+    Ok(kinds.is_some_and(|kinds| {
+        kinds.public_key.is_none() && (kinds.certificate.is_some() || kinds.x509_certificate_chain.is_some())
+    }))
 }
 
 /// A well-formed bundle, of which nothing is proved.

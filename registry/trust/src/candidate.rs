@@ -11,6 +11,9 @@ use crate::TrustError;
 /// what is kept or allowed for `unsigned:NAME` is never that of a component somebody vouches for.
 pub const UNSIGNED_PUBLISHER: &str = "unsigned";
 
+/// Most bundles of a component.
+pub const BUNDLES_MAX: usize = 16;
+
 /// Longest name of a plugin, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
@@ -21,17 +24,25 @@ pub struct Candidate {
     digest: Digest,
     contents: Contents,
     manifest: Option<Manifest>,
-    bundle: Option<Vec<u8>>,
+    bundles: Vec<Vec<u8>>,
     id: PluginId,
 }
 
 impl Candidate {
-    /// Reads a component and keeps the bundle that was found beside it for [`verify`](crate::verify).
+    /// Reads a component and keeps the bundles that were found beside it for [`verify`](crate::verify).
     /// A component without a manifest takes its id from `name_hint`, such as the stem of its file's name.
     ///
     /// # Errors
-    /// If the component or the manifest in it is not valid.
-    pub fn read(bytes: Vec<u8>, bundle: Option<Vec<u8>>, name_hint: &str) -> Result<Self, TrustError> {
+    /// If the component or the manifest in it is not valid, or there are more than [`BUNDLES_MAX`] bundles.
+    pub fn read(
+        bytes: Vec<u8>,
+        bundles: impl IntoIterator<Item = Vec<u8>>,
+        name_hint: &str,
+    ) -> Result<Self, TrustError> {
+        let bundles: Vec<_> = bundles.into_iter().take(BUNDLES_MAX + 1).collect();
+        if bundles.len() > BUNDLES_MAX {
+            return Err(TrustError::malformed(format!("there are more than {BUNDLES_MAX} of them")));
+        }
         let contents = loong_inspect::inspect(&bytes)?;
         let manifest = contents.manifest.as_deref().map(Manifest::read).transpose()?;
         let id = match &manifest {
@@ -43,7 +54,7 @@ impl Candidate {
                 TrustError::ManifestMissing { why: "its file's name makes no plugin name".into() }
             })?,
         };
-        Ok(Self { digest: Digest::of(&bytes), bytes: bytes.into(), contents, manifest, bundle, id })
+        Ok(Self { digest: Digest::of(&bytes), bytes: bytes.into(), contents, manifest, bundles, id })
     }
 
     /// The component.
@@ -66,9 +77,9 @@ impl Candidate {
         self.manifest.as_ref()
     }
 
-    /// The bundle that was found beside it, unread.
-    pub fn bundle(&self) -> Option<&[u8]> {
-        self.bundle.as_deref()
+    /// The bundles that were found beside it, unread.
+    pub fn bundles(&self) -> &[Vec<u8>] {
+        &self.bundles
     }
 
     /// What it claims to be, or `unsigned:NAME` without a manifest.

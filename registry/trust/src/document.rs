@@ -127,5 +127,5 @@ pub fn verify_document(
     if !key.namespaces.iter().any(|namespace| namespace.tier == Tier::Official) {
         return Err(TrustError::NotOfficial { key_id: key.key_id, label: key.label.clone() });
     }
-    Ok(Signer { key_id: key.key_id, label: key.label.clone() })
+    Ok(Signer { key_id: key.key_id, label: key.label.clone(), identity: None })
 }

@@ -93,6 +93,50 @@ pub enum TrustError {
         /// When it expired.
         expired: UtcTime,
     },
+    /// The key's time has not come.
+    #[error("key {} (`{}`) may sign from {not_before} on", key_id.short(), escape(label))]
+    KeyNotYetValid {
+        /// The key.
+        key_id: KeyId,
+        /// What the trust root calls it.
+        label: String,
+        /// From when on it may sign.
+        not_before: UtcTime,
+    },
+    /// Fewer have signed than have to.
+    #[error("for publisher `{publisher}` {need} have to sign, and {have} did")]
+    Threshold {
+        /// The publisher of the component.
+        publisher: String,
+        /// How many signed.
+        have: usize,
+        /// How many have to.
+        need: usize,
+    },
+    /// A certificate is for somebody else than who may sign.
+    #[error("signed by somebody else: {}", escape(problem))]
+    OtherIdentity {
+        /// Who it is.
+        problem: String,
+    },
+    /// What was signed is not about this component.
+    #[error("the signature is for something else: {}", escape(problem))]
+    OtherArtifact {
+        /// What differs.
+        problem: String,
+    },
+    /// The certificate, the log entry or the signature does not hold.
+    #[error("the keyless signature does not hold: {}", escape(problem))]
+    Keyless {
+        /// What does not hold.
+        problem: String,
+    },
+    /// Nobody whose word counts says where the component was built.
+    #[error("components of publisher `{publisher}` need a provenance that the trust root asks for")]
+    ProvenanceMissing {
+        /// The publisher of the component.
+        publisher: String,
+    },
     /// The signature is for other bytes.
     #[error("the signature is for {}, these bytes are {}", signed.short(), found.short())]
     OtherBytes {
@@ -172,10 +216,16 @@ impl TrustError {
             Self::ImportUnknown { .. } => Code::ImportUnknown,
             Self::OperationMissing { .. } | Self::SchemaDiffers { .. } => Code::ManifestMismatch,
             Self::Malformed { .. } => Code::SignatureMalformed,
-            Self::SignatureInvalid { .. } => Code::SignatureInvalid,
+            Self::SignatureInvalid { .. } | Self::Keyless { .. } => Code::SignatureInvalid,
+            Self::KeyNotYetValid { .. } => Code::SignatureKeyNotYetValid,
+            Self::Threshold { .. } => Code::SignatureThreshold,
+            Self::OtherIdentity { .. } => Code::SignatureIdentity,
+            Self::ProvenanceMissing { .. } => Code::ProvenanceMissing,
             Self::KeyRevoked { .. } => Code::SignatureKeyRevoked,
             Self::KeyExpired { .. } => Code::SignatureKeyExpired,
-            Self::OtherBytes { .. } | Self::OtherComponent { .. } => Code::SignatureOtherBytes,
+            Self::OtherBytes { .. } | Self::OtherArtifact { .. } | Self::OtherComponent { .. } => {
+                Code::SignatureOtherBytes
+            }
             Self::Unsigned | Self::KeyUnknown { .. } => Code::UnsignedRefused,
             Self::Namespace { .. } | Self::NotOfficial { .. } => Code::SignatureNamespace,
             Self::RootExpired { .. } => Code::RootExpired,

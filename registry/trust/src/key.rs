@@ -45,6 +45,12 @@ impl fmt::Debug for KeyId {
     }
 }
 
+impl From<Digest> for KeyId {
+    fn from(digest: Digest) -> Self {
+        Self(digest)
+    }
+}
+
 impl FromStr for KeyId {
     type Err = TrustError;
 
@@ -122,6 +128,16 @@ impl PublicKey {
     fn to_der(self) -> Vec<u8> {
         [SPKI_PREFIX.as_slice(), self.0.as_bytes()].concat()
     }
+}
+
+/// The signature in a base64 text.
+///
+/// # Errors
+/// If it is not the canonical base64 of 64 bytes.
+pub fn signature_from_base64(text: &str) -> Result<[u8; 64], TrustError> {
+    base64_text::decode(text)
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| TrustError::malformed("it is neither 64 bytes nor their base64"))
 }
 
 impl fmt::Display for PublicKey {

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use loong_manifest::{PluginId, Tier, escape, strict};
+use loong_manifest::{Tier, escape, strict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::candidate::UNSIGNED_PUBLISHER;
-use crate::{KeyId, PublicKey, TrustError, UtcTime};
+use crate::signer::is_publisher;
+use crate::{KeyId, ProvenanceRule, PublicKey, Quorum, RootIdentity, TrustError, UtcTime};
 
 /// The form of the document.
 pub const ROOT_SCHEMA: &str = "loong.trust-root/1";
@@ -34,6 +34,19 @@ pub struct TrustRoot {
     /// The keys whose signatures are refused, whether `keys` names them or not.
     #[serde(default)]
     revoked: Vec<Revocation>,
+    /// The identities that may sign without a key of their own (Sigstore keyless).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    identities: Vec<RootIdentity>,
+    /// Tiers that several signers give together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    quorums: Vec<Quorum>,
+    /// Publishers whose components need the word of a builder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    provenance: Vec<ProvenanceRule>,
+    /// The trusted root of the Sigstore whose certificates are believed
+    /// (`application/vnd.dev.sigstore.trustedroot+json`); that of the public good instance where none is here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sigstore: Option<serde_json::Value>,
 }
 
 /// A key and what it may sign for.
@@ -46,6 +59,9 @@ pub struct RootKey {
     pub public_key: PublicKey,
     /// What people call it.
     pub label: String,
+    /// Before this time its signatures are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<UtcTime>,
     /// From when on its signatures are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<UtcTime>,
@@ -89,6 +105,7 @@ impl RootKey {
             key_id: key.key_id(),
             public_key: *key,
             label: label.to_owned(),
+            not_before: None,
             expires,
             namespaces: publishers.iter().map(namespace).collect(),
         }
@@ -98,8 +115,17 @@ impl RootKey {
 impl TrustRoot {
     /// A root that trusts nobody: every component is unverified. Version 1, never expires.
     pub fn empty() -> Self {
-        let (keys, revoked) = (Vec::new(), Vec::new());
-        Self { schema: ROOT_SCHEMA.to_owned(), version: 1, expires: UtcTime::MAX, keys, revoked }
+        Self {
+            schema: ROOT_SCHEMA.to_owned(),
+            version: 1,
+            expires: UtcTime::MAX,
+            keys: Vec::new(),
+            revoked: Vec::new(),
+            identities: Vec::new(),
+            quorums: Vec::new(),
+            provenance: Vec::new(),
+            sigstore: None,
+        }
     }
 
     /// A root of version 1 with one key, as it is made on the machine where the key is.
@@ -157,6 +183,80 @@ impl TrustRoot {
         next.checked()
     }
 
+    /// The next version, in which the key is refused from a time on.
+    ///
+    /// # Errors
+    /// If the root does not name it.
+    pub fn expire_key(&self, key_id: &KeyId, expires: UtcTime) -> Result<Self, TrustError> {
+        let mut next = self.successor()?;
+        let key = next.keys.iter_mut().find(|key| key.key_id == *key_id);
+        key.ok_or_else(|| wrong(format!("key {} is not in it", key_id.short())))?.expires = Some(expires);
+        next.checked()
+    }
+
+    /// The next version, with one more identity.
+    ///
+    /// # Errors
+    /// If it is there already, is revoked, or a member is not usable.
+    pub fn with_identity(&self, identity: RootIdentity) -> Result<Self, TrustError> {
+        if self.revocation(&identity.id()).is_some() {
+            return Err(wrong(format!("the identity {} is revoked", identity.id().short())));
+        }
+        let mut next = self.successor()?;
+        next.identities.push(identity);
+        next.checked()
+    }
+
+    /// The next version, with one more quorum.
+    ///
+    /// # Errors
+    /// If a signer is not in the root, is there twice, or there are fewer than are needed.
+    pub fn with_quorum(&self, quorum: Quorum) -> Result<Self, TrustError> {
+        let mut next = self.successor()?;
+        next.quorums.push(quorum);
+        next.checked()
+    }
+
+    /// The next version, with one more publisher whose components need the word of a builder.
+    ///
+    /// # Errors
+    /// If a signer is not in the root, or a member is not usable.
+    pub fn with_provenance(&self, rule: ProvenanceRule) -> Result<Self, TrustError> {
+        let mut next = self.successor()?;
+        next.provenance.push(rule);
+        next.checked()
+    }
+
+    /// The next version, which believes the certificates of this Sigstore.
+    ///
+    /// # Errors
+    /// If the document is no trusted root.
+    pub fn with_sigstore(&self, trusted_root: serde_json::Value) -> Result<Self, TrustError> {
+        let mut next = self.successor()?;
+        next.sigstore = Some(trusted_root);
+        next.checked()
+    }
+
+    /// The identities that may sign, unless they are revoked.
+    pub fn identities(&self) -> &[RootIdentity] {
+        &self.identities
+    }
+
+    /// Tiers that several signers give together.
+    pub fn quorums(&self) -> &[Quorum] {
+        &self.quorums
+    }
+
+    /// Publishers whose components need the word of a builder.
+    pub fn provenance(&self) -> &[ProvenanceRule] {
+        &self.provenance
+    }
+
+    /// The trusted root of the Sigstore whose certificates are believed, if it is not the public good instance.
+    pub const fn sigstore(&self) -> Option<&serde_json::Value> {
+        self.sigstore.as_ref()
+    }
+
     /// Counts up with every change, from 1.
     pub const fn version(&self) -> u64 {
         self.version
@@ -199,7 +299,14 @@ impl TrustRoot {
         if self.version == 0 {
             return Err(wrong("`version` is 0"));
         }
-        if self.keys.len() > ENTRIES_MAX || self.revoked.len() > ENTRIES_MAX {
+        let lists = [
+            self.keys.len(),
+            self.revoked.len(),
+            self.identities.len(),
+            self.quorums.len(),
+            self.provenance.len(),
+        ];
+        if lists.iter().any(|length| *length > ENTRIES_MAX) {
             return Err(wrong(format!("a list has more than {ENTRIES_MAX} entries")));
         }
         unique("keys", self.keys.iter().map(|key| key.key_id))?;
@@ -210,6 +317,16 @@ impl TrustRoot {
         for revocation in &self.revoked {
             check_text("reason", &revocation.reason)?;
         }
+        unique("identities", self.identities.iter().map(RootIdentity::id))?;
+        self.identities.iter().try_for_each(RootIdentity::check)?;
+        let is_known = |id: &KeyId| {
+            self.key(id).is_some() || self.identities.iter().any(|identity| identity.id() == *id)
+        };
+        self.quorums.iter().try_for_each(|quorum| quorum.check(is_known))?;
+        self.provenance.iter().try_for_each(|rule| rule.check(is_known))?;
+        if let Some(trusted_root) = &self.sigstore {
+            crate::keyless::read_trusted_root(trusted_root)?;
+        }
         Ok(self)
     }
 }
@@ -219,12 +336,16 @@ fn check_key(key: &RootKey) -> Result<(), TrustError> {
         return Err(wrong(format!("`key_id` {} is not that of its `public_key`", key.key_id.short())));
     }
     check_text("label", &key.label)?;
-    if key.namespaces.len() > ENTRIES_MAX {
+    check_namespaces(&key.namespaces)
+}
+
+pub(crate) fn check_namespaces(namespaces: &[Namespace]) -> Result<(), TrustError> {
+    if namespaces.len() > ENTRIES_MAX {
         return Err(wrong(format!("a list has more than {ENTRIES_MAX} entries")));
     }
-    unique("namespaces", key.namespaces.iter().map(|namespace| &namespace.publisher))?;
-    for Namespace { publisher, tier } in &key.namespaces {
-        if PluginId::new(publisher, "any").is_err() || publisher == UNSIGNED_PUBLISHER {
+    unique("namespaces", namespaces.iter().map(|namespace| &namespace.publisher))?;
+    for Namespace { publisher, tier } in namespaces {
+        if !is_publisher(publisher) {
             return Err(wrong(format!("`{publisher}` is no publisher that a key can sign for")));
         }
         if *tier == Tier::Unverified {
@@ -236,7 +357,7 @@ fn check_key(key: &RootKey) -> Result<(), TrustError> {
     Ok(())
 }
 
-fn check_text(name: &str, text: &str) -> Result<(), TrustError> {
+pub(crate) fn check_text(name: &str, text: &str) -> Result<(), TrustError> {
     if text.is_empty() || text.len() > TEXT_BYTES_MAX || escape(text) != text {
         return Err(wrong(format!(
             "a `{name}` is not a line of 1 to {TEXT_BYTES_MAX} bytes without hidden characters"
@@ -245,7 +366,7 @@ fn check_text(name: &str, text: &str) -> Result<(), TrustError> {
     Ok(())
 }
 
-fn unique<T: Ord>(name: &str, mut items: impl Iterator<Item = T>) -> Result<(), TrustError> {
+pub(crate) fn unique<T: Ord>(name: &str, mut items: impl Iterator<Item = T>) -> Result<(), TrustError> {
     let mut seen = BTreeSet::new();
     if items.all(|item| seen.insert(item)) {
         Ok(())
@@ -254,6 +375,6 @@ fn unique<T: Ord>(name: &str, mut items: impl Iterator<Item = T>) -> Result<(), 
     }
 }
 
-fn wrong(problem: impl Into<String>) -> TrustError {
+pub(crate) fn wrong(problem: impl Into<String>) -> TrustError {
     TrustError::Root { problem: problem.into() }
 }

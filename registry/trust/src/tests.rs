@@ -2,12 +2,15 @@
 
 mod claims;
 mod documents;
+mod keyless;
+mod private_sigstore;
 mod roots;
 mod signatures;
+mod signers;
 
 use std::sync::LazyLock;
 
-use loong_manifest::Tier;
+use loong_manifest::{Digest, Tier};
 use serde_json::{Value, json};
 
 use crate::{Candidate, SigningKey, TrustError, TrustRoot, UtcTime, Verified, sign, verify};

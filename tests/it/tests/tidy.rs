@@ -37,7 +37,7 @@ const UNSAFE: &[(&str, &str)] = &[(
 /// Code lines, tests not counted: of the command line; of registry/, which says who made a component and where it comes
 /// from; and of the rest of host/, which decides, links, limits and records. Before raising one, move code into a
 /// component.
-const LINES_MAX: [(&str, usize); 3] = [("host/loong/", 14_500), ("registry/", 5_500), ("", 18_500)];
+const LINES_MAX: [(&str, usize); 3] = [("host/loong/", 17_000), ("registry/", 7_000), ("", 18_500)];
 
 /// Lines of one file, tests not counted.
 const FILE_LINES_MAX: usize = 600;
@@ -46,7 +46,7 @@ const FILE_LINES_MAX: usize = 600;
 const LONG_FILES: &[(&str, &str)] = &[];
 
 /// Packages in Cargo.lock. Every one is code to trust; raise it only together with a reason in the commit.
-const PACKAGES_MAX: usize = 520;
+const PACKAGES_MAX: usize = 530;
 
 /// Lines of the README of a folder: one screen.
 const README_LINES_MAX: usize = 60;

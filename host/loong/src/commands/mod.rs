@@ -11,6 +11,7 @@ mod run;
 mod secrets;
 mod sessions;
 mod tools;
+mod trust;
 
 use loong_manifest::Tier;
 
@@ -28,6 +29,8 @@ pub enum Command {
     Plugins(plugins::PluginsCommand),
     #[command(subcommand)]
     Registry(registry::RegistryCommand),
+    #[command(subcommand)]
+    Trust(trust::TrustCommand),
     #[command(subcommand)]
     Secrets(secrets::SecretsCommand),
     #[command(subcommand)]
@@ -49,6 +52,7 @@ pub fn run(command: Command, ui: &mut Ui, places: &Places) -> Result<(), Command
         Command::Tools(command) => tools::run(ui, places, command),
         Command::Plugins(command) => plugins::run(ui, places, command),
         Command::Registry(command) => registry::run(ui, places, command),
+        Command::Trust(command) => trust::run(ui, places, command),
         Command::Secrets(command) => secrets::run(ui, places, command),
         Command::Policy(command) => policy::run(ui, places, command),
         Command::Approvals(command) => approvals::run(ui, places, &command),

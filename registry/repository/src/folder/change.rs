@@ -200,16 +200,16 @@ pub struct Adding<'f> {
 }
 
 impl Adding<'_> {
-    /// Adds a component with the signature file beside it. False if exactly it is there already.
+    /// Adds a component with the signature files beside it. False if exactly it is there already.
     ///
     /// # Errors
     /// If it has no manifest, differs from it, is not signed as its tier asks, or its version is there with other bytes.
     pub fn add(
         &mut self,
         bytes: Vec<u8>,
-        bundle: Option<Vec<u8>>,
+        bundles: Vec<Vec<u8>>,
     ) -> Result<(PluginId, semver::Version, bool), RepositoryError> {
-        let candidate = Candidate::read(bytes.clone(), bundle.clone(), "component")?;
+        let candidate = Candidate::read(bytes.clone(), bundles.clone(), "component")?;
         let manifest = candidate.manifest().cloned().ok_or_else(|| TrustError::ManifestMissing {
             why: "only components with one can be published".to_owned(),
         })?;
@@ -248,7 +248,8 @@ impl Adding<'_> {
             (component.clone(), bytes, Some(facts)),
             ("loong.plugin.json".to_owned(), manifest.to_json().into_bytes(), None),
         ];
-        files.extend(bundle.map(|bundle| (format!("{component}.sigstore.json"), bundle, None)));
+        let names = loong_trust::bundle_names(&component);
+        files.extend(names.into_iter().zip(bundles).map(|(name, bundle)| (name, bundle, None)));
         for (file, bytes, facts) in files {
             let path = format!("{}/{file}", entry::folder(&id, &version));
             let digest = Digest::of(&bytes).to_hex();

@@ -44,11 +44,13 @@ fn refuses_what_it_does_not_know() {
     check(|root| root["version"] = json!(0), "`version` is 0");
     check(
         |root| root["threshold"] = json!(2),
-        "unknown field `threshold`, expected one of `schema`, `version`, `expires`, `keys`, `revoked`",
+        "unknown field `threshold`, expected one of `schema`, `version`, `expires`, `keys`, `revoked`, \
+         `identities`, `quorums`, `provenance`, `sigstore`",
     );
     check(
         |root| root["keys"][0]["scheme"] = json!("ed25519"),
-        "unknown field `scheme`, expected one of `key_id`, `public_key`, `label`, `expires`, `namespaces`",
+        "unknown field `scheme`, expected one of `key_id`, `public_key`, `label`, `not_before`, `expires`, \
+         `namespaces`",
     );
     check(
         |root| root["keys"][0]["namespaces"][0]["tier"] = json!("root"),

@@ -6,7 +6,7 @@ use loong_inspect::Contents;
 use loong_manifest::Code;
 use loong_policy::{Offer, PolicySet, Preview};
 use loong_repository::scan::{Report, ScanRules, Severity};
-use loong_trust::{Candidate, Standing, TrustError, TrustRoot, Verified};
+use loong_trust::{Candidate, Signer, Standing, TrustError, TrustRoot, Verified};
 use serde::Serialize;
 
 use super::{BYTES_MAX, bytes_text, counted, pack, stem};
@@ -222,7 +222,7 @@ impl CheckList {
     /// Holds the signature against the trust root. Loading looks at it first, so an error that is about
     /// anything else means that it is good.
     fn signature(&mut self, candidate: Candidate, root: &TrustRoot, now_unix_s: u64) {
-        let is_signed = candidate.bundle().is_some();
+        let is_signed = !candidate.bundles().is_empty();
         match loong_trust::verify(candidate, root, now_unix_s) {
             Ok(verified) => {
                 self.ok("signature", standing_text(verified.standing()));
@@ -269,7 +269,10 @@ pub(super) fn standing_text(standing: &Standing) -> String {
         Standing::UnknownKey { hint } => {
             format!("by the key {}, which your trust root does not name", shortened(hint))
         }
-        Standing::Signed { signer, .. } => format!("by {} (`{}`)", signer.key_id.short(), signer.label),
+        Standing::Signed { signer, others, .. } => {
+            let all: Vec<String> = std::iter::once(signer).chain(others).map(Signer::text).collect();
+            format!("by {}", all.join(", by "))
+        }
     }
 }
 
@@ -287,12 +290,16 @@ fn about_signature(error: &TrustError) -> bool {
         error.code(),
         Code::RootExpired
             | Code::RootInvalid
+            | Code::ProvenanceMissing
+            | Code::SignatureIdentity
             | Code::SignatureInvalid
             | Code::SignatureKeyExpired
+            | Code::SignatureKeyNotYetValid
             | Code::SignatureKeyRevoked
             | Code::SignatureMalformed
             | Code::SignatureNamespace
             | Code::SignatureOtherBytes
+            | Code::SignatureThreshold
     )
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use loong_kernel::{Peak, Usage};
 use loong_manifest::{Digest, Manifest, Meter, OperationName};
 use loong_policy::{Asked, Outcome, Preview};
-use loong_trust::Verified;
+use loong_trust::{Signer, Verified};
 use serde_json::{Value, json};
 
 use super::check_list::standing_text;
@@ -52,7 +52,11 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &InfoArgs) -> Result<(), C
             "digest": verified.digest(),
             "bytes": verified.bytes().len(),
             "tier": verified.tier(),
-            "signer": verified.signer().map(|signer| json!({ "key_id": signer.key_id, "label": signer.label })),
+            "signer": verified.signer().map(|signer| signer_json(signer)),
+            "signers": verified.signers().map(signer_json).collect::<Vec<_>>(),
+            "provenance": verified.provenance().iter().map(|built| json!({
+                "signer": signer_json(&built.signer), "builder": built.builder, "sources": built.sources,
+            })).collect::<Vec<_>>(),
             "manifest": verified.manifest(),
             "imports": contents.imports.iter().map(|import| &import.name).collect::<Vec<_>>(),
             "exports": contents.exports.iter().map(|export| &export.name).collect::<Vec<_>>(),
@@ -74,6 +78,13 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &InfoArgs) -> Result<(), C
     operations(ui, &verified);
     limits(ui, &verified, &preview, &peaks);
     Ok(())
+}
+
+fn signer_json(signer: &Signer) -> Value {
+    let Signer { key_id, label, identity } = signer;
+    let identity =
+        identity.as_ref().map(|identity| json!({ "issuer": identity.issuer, "subject": identity.subject }));
+    json!({ "key_id": key_id, "label": label, "identity": identity })
 }
 
 /// The most that each operation ever used. Nothing is made where nothing ever ran.

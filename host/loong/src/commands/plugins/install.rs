@@ -354,8 +354,9 @@ fn verified(
     root: &TrustRoot,
 ) -> Result<Verified, CommandError> {
     let component = files.get(&component_name(id)).cloned().unwrap_or_default();
-    let bundle = files.get(&format!("{}.sigstore.json", component_name(id))).cloned();
-    Ok(loong_trust::verify(Candidate::read(component, bundle, id.name())?, root, now().unix_s())?)
+    let bundles = loong_trust::bundle_names(&component_name(id));
+    let bundles = bundles.iter().filter_map(|name| files.get(name).cloned());
+    Ok(loong_trust::verify(Candidate::read(component, bundles, id.name())?, root, now().unix_s())?)
 }
 
 fn side(places: &Places, verified: Verified) -> Result<Side, CommandError> {

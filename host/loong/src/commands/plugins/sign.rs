@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use loong_manifest::Tier;
-use loong_trust::{Candidate, SigningKey, Standing, TrustRoot, file};
+use loong_manifest::{Code, Tier};
+use loong_trust::{BUNDLE_BYTES_MAX, Candidate, SigningKey, Standing, TrustError, TrustRoot, Verified, file};
 use serde_json::json;
 
 use super::{BYTES_MAX, stem};
@@ -19,8 +19,10 @@ use crate::{host, locate};
 Examples:
   loong plugins sign target/loong/word-count.wasm
   loong plugins sign dist/*.wasm --key release
+  loong plugins sign dist/weather.wasm --key bob --add     one signer more
 
-The signature is over the exact bytes, in a Sigstore bundle beside it: NAME.wasm.sigstore.json.
+The signature is over the exact bytes, in a Sigstore bundle beside it: NAME.wasm.sigstore.json, and with --add
+NAME.wasm.sigstore.2.json and so on.
 All files are checked before the first signature is written.")]
 pub struct SignArgs {
     /// Component files
@@ -29,11 +31,15 @@ pub struct SignArgs {
     /// Which of your keys to sign with
     #[arg(long, value_name = "NAME", default_value = "local")]
     key: String,
+    /// Sign beside those who signed already, instead of in their place
+    #[arg(long)]
+    add: bool,
 }
 
 /// A signature that is not yet written.
 struct Signed {
     file: PathBuf,
+    path: PathBuf,
     bundle: Vec<u8>,
     id: String,
     digest: String,
@@ -45,27 +51,21 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &SignArgs) -> Result<(), C
     let key = registry::read_key(places, &args.key)?;
     let root = host::trust_root(places)?;
     let signed: Vec<Signed> =
-        args.files.iter().map(|path| signature(path, &key, &root)).collect::<Result<_, CommandError>>()?;
+        args.files.iter().map(|path| signature(path, &key, &root, args.add)).collect::<Result<_, _>>()?;
     for one in &signed {
-        file::write_atomically(&bundle_path(&one.file), &one.bundle, 0o644)?;
+        file::write_atomically(&one.path, &one.bundle, 0o644)?;
     }
     if ui.json() {
         let all: Vec<_> = signed
             .iter()
-            .map(|one| json!({ "path": one.file, "bundle": bundle_path(&one.file), "id": one.id, "digest": one.digest, "tier": one.tier }))
+            .map(|one| json!({ "path": one.file, "bundle": one.path, "id": one.id, "digest": one.digest, "tier": one.tier }))
             .collect();
         ui.document("loong.plugins.sign/1", &json!({ "key_id": key.key_id(), "signed": all }));
         return Ok(());
     }
     let rows: Vec<Vec<String>> = signed
         .iter()
-        .map(|one| {
-            vec![
-                format!("signed `{}`", one.id),
-                one.tier.to_string(),
-                bundle_path(&one.file).display().to_string(),
-            ]
-        })
+        .map(|one| vec![format!("signed `{}`", one.id), one.tier.to_string(), one.path.display().to_string()])
         .collect();
     ui.table(0, &rows);
     if signed.iter().any(|one| !one.known) {
@@ -78,25 +78,61 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &SignArgs) -> Result<(), C
 }
 
 /// Signs one component, and holds the signature against the trust root as loading would.
-fn signature(path: &Path, key: &SigningKey, root: &TrustRoot) -> Result<Signed, CommandError> {
+fn signature(path: &Path, key: &SigningKey, root: &TrustRoot, add: bool) -> Result<Signed, CommandError> {
     let in_file = |error: CommandError| error.detail(format!("in `{}`", path.display()));
     let bytes = locate::read_bounded(path, BYTES_MAX)?;
     let stem = stem(path);
-    let read = |bundle: Option<Vec<u8>>| {
-        Candidate::read(bytes.clone(), bundle, &stem).map_err(|error| in_file(error.into()))
+    let read = |bundles: Vec<Vec<u8>>| {
+        Candidate::read(bytes.clone(), bundles, &stem).map_err(|error| in_file(error.into()))
     };
-    let candidate = read(None)?;
+    let candidate = read(Vec::new())?;
     let bundle = loong_trust::sign(key, &candidate).map_err(|error| in_file(error.into()))?;
-    let verified = loong_trust::verify(read(Some(bundle.clone()))?, root, host::now_ms() / 1000)
-        .map_err(|error| in_file(error.into()))?;
+    let (place, others) = place(path, &bundle, add)?;
+    let all = others.into_iter().chain([bundle.clone()]).collect();
+    let now = host::now_ms() / 1000;
+    let verified = match loong_trust::verify(read(all)?, root, now) {
+        // The others have yet to sign; alone it has to hold.
+        Err(TrustError::Threshold { .. }) => None,
+        other => Some(other.map_err(|error| in_file(error.into()))?),
+    };
+    let tier = verified.as_ref().map_or(Tier::Unverified, Verified::tier);
+    let known = verified.is_none_or(|verified| matches!(verified.standing(), Standing::Signed { .. }));
     Ok(Signed {
         file: path.to_owned(),
+        path: place,
         bundle,
-        id: verified.id().to_string(),
-        digest: verified.digest().to_string(),
-        tier: verified.tier(),
-        known: matches!(verified.standing(), Standing::Signed { .. }),
+        id: candidate.id().to_string(),
+        digest: candidate.digest().to_string(),
+        tier,
+        known,
     })
+}
+
+/// Where a signature goes, and what lies in the other places: into the first place, or the first free one. The same
+/// signature takes its own place again.
+fn place(component: &Path, bundle: &[u8], add: bool) -> Result<(PathBuf, Vec<Vec<u8>>), CommandError> {
+    let name = component.file_name().unwrap_or_default().to_string_lossy();
+    let (mut place, mut others) = ((!add).then(|| bundle_path(component)), Vec::new());
+    let mut free = None;
+    for path in loong_trust::bundle_names(&name).into_iter().map(|name| component.with_file_name(name)) {
+        if place.as_ref().is_some_and(|place| *place == path) {
+            continue;
+        }
+        if !path.exists() {
+            free = free.or(Some(path));
+            continue;
+        }
+        let there = locate::read_bounded(&path, BUNDLE_BYTES_MAX as u64)?;
+        if add && there == bundle {
+            place = Some(path);
+        } else {
+            others.push(there);
+        }
+    }
+    let place = place.or(free).ok_or_else(|| {
+        CommandError::new(Code::FileUnwritable, format!("`{}` has too many signatures", component.display()))
+    })?;
+    Ok((place, others))
 }
 
 /// The signature file of a component.

@@ -1,6 +1,6 @@
 //! `loong registry init|publisher|role|add|yank|sign|publish|status`: keeping a repository in a folder.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use loong_manifest::{PluginId, Tier};
 use loong_repository::{Folder, RepositoryError, RoleKeys};
@@ -233,22 +233,13 @@ pub(super) fn add(ui: &mut Ui, args: &AddArgs) -> Result<(), CommandError> {
     let (mut lines, mut adding) = (Vec::new(), folder.adding(now()));
     for path in &args.files {
         let bytes = locate::read_bounded(path, FILE_BYTES_MAX)?;
-        let bundle = beside(path);
-        let bundle =
-            if bundle.exists() { Some(locate::read_bounded(&bundle, FILE_BYTES_MAX)?) } else { None };
         let (id, version, added) = adding
-            .add(bytes, bundle)
+            .add(bytes, locate::bundles(path)?)
             .map_err(|error| CommandError::from(error).detail(format!("in `{}`", path.display())))?;
         lines.push(format!("`{id}` {version} {}", if added { "added" } else { "is there already" }));
     }
     adding.finish()?;
     drafted(ui, &folder, &lines.join("\n"))
-}
-
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".sigstore.json");
-    name.into()
 }
 
 pub(super) fn yank(ui: &mut Ui, args: &YankArgs) -> Result<(), CommandError> {

@@ -1,5 +1,7 @@
 //! `loong registry keys`: the keys of this user, and which keys the trust root lets sign for whom.
 
+mod change;
+
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -15,12 +17,14 @@ use crate::ui::Ui;
 /// How long a trust root that is made here holds, in seconds: ten years.
 const ROOT_LIFE_S: u64 = 10 * 365 * 86_400;
 
-/// Make, list and revoke signing keys
+/// Make, list, replace and revoke signing keys
 #[derive(clap::Subcommand)]
 pub enum KeysCommand {
     Generate(GenerateArgs),
     List(ListArgs),
     Revoke(RevokeArgs),
+    Rotate(change::RotateArgs),
+    Expire(change::ExpireArgs),
 }
 
 /// Make a signing key of your own, and let it sign for some publishers
@@ -90,6 +94,8 @@ pub(super) fn run(ui: &mut Ui, places: &Places, command: KeysCommand) -> Result<
         KeysCommand::Generate(args) => generate(ui, places, &args),
         KeysCommand::List(ListArgs {}) => list(ui, places),
         KeysCommand::Revoke(args) => revoke(ui, places, &args),
+        KeysCommand::Rotate(args) => change::rotate(ui, places, &args),
+        KeysCommand::Expire(args) => change::expire(ui, places, &args),
     }
 }
 
@@ -232,7 +238,9 @@ fn with_key(
     Ok(TrustRoot::local(&key.public(), &label, publishers, tier, expires)?)
 }
 
-fn write_root(places: &Places, root: &TrustRoot) -> Result<(), CommandError> {
+/// Puts a trust root in the place of the one that is there.
+pub fn write_root(places: &Places, root: &TrustRoot) -> Result<(), CommandError> {
+    make_private_folder(&places.config)?;
     file::write_atomically(&places.trust_root(), root.to_json().as_bytes(), 0o644)?;
     Ok(())
 }
@@ -350,15 +358,19 @@ fn table_or_none(ui: &mut Ui, rows: &[Vec<String>]) {
     }
 }
 
+/// The key of an id, or of a name of this user's.
+fn named(places: &Places, name: &str) -> Result<KeyId, CommandError> {
+    if let Ok(key_id) = name.parse::<KeyId>() {
+        return Ok(key_id);
+    }
+    let hint =
+        "give the 64 digits of an id, or the name of a key of yours; `loong registry keys list` shows both";
+    Ok(read_key(places, name).map_err(|error| error.hint(hint))?.key_id())
+}
+
 fn revoke(ui: &mut Ui, places: &Places, args: &RevokeArgs) -> Result<(), CommandError> {
     let root = host::own_trust_root(places)?;
-    let key_id = match args.key.parse::<KeyId>() {
-        Ok(key_id) => key_id,
-        Err(_) => {
-            let hint = "give the 64 digits of an id, or the name of a key of yours; `loong registry keys list` shows both";
-            read_key(places, &args.key).map_err(|error| error.hint(hint))?.key_id()
-        }
-    };
+    let key_id = named(places, &args.key)?;
     if let Some(revocation) = root.revocation(&key_id) {
         return Err(CommandError::new(
             Code::SignatureKeyRevoked,

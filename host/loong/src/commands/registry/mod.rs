@@ -10,7 +10,7 @@ use crate::error::CommandError;
 use crate::places::Places;
 use crate::ui::Ui;
 
-pub use keys::{key_files, read_key};
+pub use keys::{key_files, read_key, write_root};
 
 /// Keep repositories of components, verify them, and keep the keys that sign
 #[derive(clap::Subcommand)]
