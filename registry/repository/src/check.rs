@@ -64,6 +64,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("name", "no name is easily taken for another one's"),
     ("policy", "policy would admit the component at its tier"),
     ("provenance", "an attestation says how the component was built"),
+    ("rebuild", "building the sources again gives the same bytes"),
     ("scan", "nothing in the component speaks against loading it"),
     ("signature", "the component is signed as its tier asks"),
     ("yanked", "the version was taken back"),

@@ -40,7 +40,7 @@ pub struct EntryFile {
 }
 
 /// What the metadata says of an entry, so that it can be found and planned with before anything of it is fetched.
-/// All of it follows from the component but for the dates.
+/// All of it follows from the component but for how it was built and the dates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EntryFacts {
@@ -65,11 +65,24 @@ pub struct EntryFacts {
     /// The slots that it wants to own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slots: Vec<Slot>,
+    /// How it is built, if its publisher says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built: Option<Built>,
     /// When it was added.
     pub published: UtcTime,
     /// Set when it should not be installed any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub yanked: Option<Yanked>,
+}
+
+/// How a component is built, so that everybody can see whether the same bytes come of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Built {
+    /// The folder of its project, below the root of the checkout.
+    pub source: String,
+    /// The compiler, as `rustc --version` says.
+    pub toolchain: String,
 }
 
 /// A version that should not be installed any more. Its files stay, so that lock files go on working.
@@ -106,14 +119,16 @@ impl EntryFacts {
             needs: sorted(imports.filter(is_of_plugins).collect()),
             capabilities,
             slots: manifest.slots.clone(),
+            built: None,
             published,
             yanked: None,
         }
     }
 
-    /// Whether the two say the same of a component, dates aside.
+    /// Whether the two say the same of a component; how it was built and the dates aside.
     pub(crate) fn same_component(&self, other: &Self) -> bool {
-        let plain = |facts: &Self| Self { published: UtcTime::MAX, yanked: None, ..facts.clone() };
+        let plain =
+            |facts: &Self| Self { published: UtcTime::MAX, yanked: None, built: None, ..facts.clone() };
         plain(self) == plain(other)
     }
 }

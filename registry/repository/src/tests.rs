@@ -123,7 +123,7 @@ fn copy_folder(from: &Path, to: &Path) {
 
 fn add(repository: &Folder, bytes: Vec<u8>, bundle: Option<Vec<u8>>) -> Result<bool, RepositoryError> {
     let mut adding = repository.adding(at(0));
-    let (_, _, added) = adding.add(bytes, bundle.into_iter().collect())?;
+    let (_, _, added) = adding.add(bytes, bundle.into_iter().collect(), None)?;
     adding.finish()?;
     Ok(added)
 }

@@ -53,7 +53,14 @@ const README_LINES_MAX: usize = 60;
 
 /// Hosts that settings, scripts and data may name in addresses, besides those that RFC 2606 keeps for examples. A
 /// build fetches from crates.io only.
-const HOSTS: &[&str] = &["github.com", "json-schema.org", "rustup.rs", "www.apache.org"];
+const HOSTS: &[&str] = &[
+    "github.com",
+    "json-schema.org",
+    "rustup.rs",
+    "slsa.dev",
+    "token.actions.githubusercontent.com",
+    "www.apache.org",
+];
 
 /// All files under version control.
 fn tracked() -> Vec<String> {

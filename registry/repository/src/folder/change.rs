@@ -11,7 +11,7 @@ use super::{Folder, RoleKeys, TOP, delegated, role_value, until};
 use crate::entry::{self, EntryFacts};
 use crate::installed::component_name;
 use crate::metadata::{Document, TIERS, object, publisher_paths, publisher_role, used_keyids, with_keys};
-use crate::{RepositoryError, Yanked};
+use crate::{Built, RepositoryError, Yanked};
 
 impl Folder {
     /// Lets these keys publish for a publisher, at a tier. Says it anew where it was said before.
@@ -200,7 +200,8 @@ pub struct Adding<'f> {
 }
 
 impl Adding<'_> {
-    /// Adds a component with the signature files beside it. False if exactly it is there already.
+    /// Adds a component with the signature files beside it, and how it is built where that is known. False if exactly
+    /// it is there already.
     ///
     /// # Errors
     /// If it has no manifest, differs from it, is not signed as its tier asks, or its version is there with other bytes.
@@ -208,6 +209,7 @@ impl Adding<'_> {
         &mut self,
         bytes: Vec<u8>,
         bundles: Vec<Vec<u8>>,
+        built: Option<Built>,
     ) -> Result<(PluginId, semver::Version, bool), RepositoryError> {
         let candidate = Candidate::read(bytes.clone(), bundles.clone(), "component")?;
         let manifest = candidate.manifest().cloned().ok_or_else(|| TrustError::ManifestMissing {
@@ -219,7 +221,7 @@ impl Adding<'_> {
             return Err(RepositoryError::invalid(format!("version {version}"), problem));
         }
         let root = self.folder.trust(id.publisher())?;
-        let facts = EntryFacts::of(&candidate, &manifest, self.now);
+        let facts = EntryFacts { built, ..EntryFacts::of(&candidate, &manifest, self.now) };
         let verified = loong_trust::verify(candidate, &root, self.now.unix_s())?;
         if !root.keys().is_empty() && !matches!(verified.standing(), Standing::Signed { .. }) {
             return Err(TrustError::Unsigned.into());

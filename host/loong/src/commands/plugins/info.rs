@@ -52,7 +52,7 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &InfoArgs) -> Result<(), C
             "digest": verified.digest(),
             "bytes": verified.bytes().len(),
             "tier": verified.tier(),
-            "signer": verified.signer().map(|signer| signer_json(signer)),
+            "signer": verified.signer().map(signer_json),
             "signers": verified.signers().map(signer_json).collect::<Vec<_>>(),
             "provenance": verified.provenance().iter().map(|built| json!({
                 "signer": signer_json(&built.signer), "builder": built.builder, "sources": built.sources,

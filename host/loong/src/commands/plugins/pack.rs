@@ -183,12 +183,13 @@ fn destination(output: &Path, name: &str) -> Result<PathBuf, CommandError> {
     Ok(path)
 }
 
-/// Writes the component. A signature of what was there before goes first: beside the new file it would make
+/// Writes the component. Signatures of what was there before go first: beside the new file they would make
 /// one that nobody can load. Says whether there was one.
 fn write(path: &Path, bytes: &[u8]) -> Result<bool, CommandError> {
-    let bundle = sign::bundle_path(path);
-    let stale = bundle.exists() && std::fs::read(path).ok().as_deref() != Some(bytes);
-    if stale {
+    let others = std::fs::read(path).ok().as_deref() != Some(bytes);
+    let mut stale = false;
+    for bundle in sign::bundle_paths(path).into_iter().filter(|bundle| others && bundle.exists()) {
+        stale = true;
         std::fs::remove_file(&bundle).map_err(|error| {
             CommandError::file(Code::FileUnwritable, "remove the old signature", &bundle, &error)
         })?;

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use loong_manifest::{PluginId, Tier};
-use loong_repository::{Folder, RepositoryError, RoleKeys};
+use loong_manifest::{Code, PluginId, Tier};
+use loong_repository::{Built, Folder, RepositoryError, RoleKeys};
 use loong_trust::{KeyId, PublicKey, SigningKey, UtcTime};
 use serde_json::json;
 
 use super::keys::{key_files, read_key};
+use super::rebuild;
 use crate::commands::plugins::counted;
 use crate::error::CommandError;
 use crate::host;
@@ -95,6 +96,7 @@ pub struct RoleArgs {
 Examples:
   loong registry add word-count.wasm
   loong registry add dist/*.wasm --repository ./components
+  loong registry add word-count.wasm --built-from tools/word-count
 
 The manifest is taken from the component, the signature from the file beside it. A version is added once:
 other bytes for it are refused.")]
@@ -102,6 +104,9 @@ pub struct AddArgs {
     /// The components
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// The folder of the project below the root of its checkout, so that others can build it again
+    #[arg(long, value_name = "FOLDER")]
+    built_from: Option<String>,
     #[command(flatten)]
     repository: InArgs,
 }
@@ -230,11 +235,23 @@ pub(super) fn role(ui: &mut Ui, places: &Places, args: &RoleArgs) -> Result<(), 
 
 pub(super) fn add(ui: &mut Ui, args: &AddArgs) -> Result<(), CommandError> {
     let folder = Folder::open(&args.repository.folder)?;
+    let built = match &args.built_from {
+        Some(source) if args.files.len() == 1 => {
+            let source = source.trim_end_matches('/').to_owned();
+            let toolchain = rebuild::toolchain(rebuild::plain(&source)?);
+            Some(Built { source, toolchain })
+        }
+        Some(_) => {
+            let error = CommandError::new(Code::CommandLineInvalid, "`--built-from` is for one component");
+            return Err(error.hint("add the others by themselves"));
+        }
+        None => None,
+    };
     let (mut lines, mut adding) = (Vec::new(), folder.adding(now()));
     for path in &args.files {
         let bytes = locate::read_bounded(path, FILE_BYTES_MAX)?;
         let (id, version, added) = adding
-            .add(bytes, locate::bundles(path)?)
+            .add(bytes, locate::bundles(path)?, built.clone())
             .map_err(|error| CommandError::from(error).detail(format!("in `{}`", path.display())))?;
         lines.push(format!("`{id}` {version} {}", if added { "added" } else { "is there already" }));
     }

@@ -1,8 +1,10 @@
 //! `loong registry`: keys, and repositories of components.
 
 mod connect;
+mod index;
 mod keep;
 mod keys;
+mod rebuild;
 mod tuf;
 mod verify;
 
@@ -26,6 +28,7 @@ pub enum RegistryCommand {
     Publish(keep::PublishArgs),
     Status(keep::StatusArgs),
     Verify(verify::VerifyArgs),
+    Index(index::IndexArgs),
     Connect(connect::ConnectArgs),
     Disconnect(connect::DisconnectArgs),
     List(connect::ListArgs),
@@ -45,6 +48,7 @@ pub fn run(ui: &mut Ui, places: &Places, command: RegistryCommand) -> Result<(),
         RegistryCommand::Publish(args) => keep::publish(ui, places, &args),
         RegistryCommand::Status(args) => keep::status(ui, &args),
         RegistryCommand::Verify(args) => verify::run(ui, places, &args),
+        RegistryCommand::Index(args) => index::write(ui, places, &args),
         RegistryCommand::Connect(args) => connect::connect(ui, places, &args),
         RegistryCommand::Disconnect(args) => connect::disconnect(ui, places, &args),
         RegistryCommand::List(_) => connect::list(ui, places),

@@ -13,7 +13,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::connect::first_root;
+use super::index;
 use super::keep::now;
+use super::rebuild::{self, CleanCopy};
 use crate::commands::plugins::counted;
 use crate::error::CommandError;
 use crate::host;
@@ -36,6 +38,8 @@ Examples:
   loong registry verify ./components --root root.json
   loong registry verify ./components --format sarif > findings.sarif
   loong registry verify ./components --format github       annotations of a pull request
+  loong registry verify ./components --rebuild .           builds the sources again and compares
+  loong registry verify registry/index --rebuild .         the same for an index, which holds no bytes
 
 Without --root the first root document of the repository itself is trusted: good for a repository of your own
 working tree, not for one that somebody serves. The exit code is 0 if nothing is wrong, and that of the first
@@ -50,6 +54,9 @@ pub struct VerifyArgs {
     /// How to print what was found
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
+    /// Build the entries again that say how, from this checkout, and compare
+    #[arg(long, value_name = "CHECKOUT", num_args = 0..=1, default_missing_value = ".")]
+    rebuild: Option<PathBuf>,
     /// The policies that are to admit the components
     #[arg(long, value_name = "PRESET")]
     policy: Option<String>,
@@ -68,27 +75,35 @@ enum Format {
 
 /// What was looked at.
 #[derive(Serialize)]
-struct Report {
+pub(super) struct Report {
     repository: String,
     root_version: u64,
     expires: Option<String>,
     publishers: usize,
-    entries: Vec<Line>,
-    findings: Vec<Finding>,
-    ok: bool,
+    pub(super) entries: Vec<Line>,
+    pub(super) findings: Vec<Finding>,
+    pub(super) ok: bool,
+}
+
+impl Report {
+    /// Nothing yet of an index, which has neither root nor publishers.
+    pub(super) fn of_index(repository: String) -> Self {
+        let (entries, findings) = (Vec::new(), Vec::new());
+        Self { repository, root_version: 0, expires: None, publishers: 0, entries, findings, ok: false }
+    }
 }
 
 /// An entry of the report.
 #[derive(Serialize)]
-struct Line {
-    id: PluginId,
-    version: semver::Version,
-    tier: Tier,
-    digest: loong_manifest::Digest,
-    size_bytes: u64,
-    yanked: bool,
-    errors: usize,
-    warnings: usize,
+pub(super) struct Line {
+    pub(super) id: PluginId,
+    pub(super) version: semver::Version,
+    pub(super) tier: Tier,
+    pub(super) digest: loong_manifest::Digest,
+    pub(super) size_bytes: u64,
+    pub(super) yanked: bool,
+    pub(super) errors: usize,
+    pub(super) warnings: usize,
 }
 
 impl Line {
@@ -112,9 +127,15 @@ struct Weights {
     offer: Offer,
     rules: ScanRules,
     now: UtcTime,
+    copy: Option<CleanCopy>,
 }
 
 pub(super) fn run(ui: &mut Ui, places: &Places, args: &VerifyArgs) -> Result<(), CommandError> {
+    if let Some(path) = index::at(&args.repository) {
+        let report = index::verify(ui, places, &path, args.rebuild.as_deref())?;
+        return show(ui, args, &report);
+    }
+    let copy = args.rebuild.as_deref().map(|checkout| CleanCopy::of(checkout, places)).transpose()?;
     let root = match &args.root {
         Some(root) => locate::read_bounded(root, ROOT_BYTES_MAX)?,
         None => {
@@ -126,16 +147,20 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &VerifyArgs) -> Result<(),
     let settings = Settings::read(&places.settings())?;
     let policy = host::policy(args.policy.as_deref(), &settings, places)?;
     let rules = scanning::rules(places)?.thorough();
-    let weights = Weights { policy, offer: Offer::default(), rules, now: now() };
+    let weights = Weights { policy, offer: Offer::default(), rules, now: now(), copy };
     let source = source(&args.repository, registries::certificates(&args.repository, places)?)?;
     let report = host::wait(verify(ui, args, source, &root, &weights))??;
+    show(ui, args, &report)
+}
+
+fn show(ui: &mut Ui, args: &VerifyArgs, report: &Report) -> Result<(), CommandError> {
     let errors: Vec<&Finding> =
         report.findings.iter().filter(|finding| finding.level == Level::Error).collect();
     match args.format {
-        _ if ui.json() => ui.document("loong.registry.verify/1", &report),
-        Format::Sarif => ui.result(&sarif(&report)),
+        _ if ui.json() => ui.document("loong.registry.verify/1", report),
+        Format::Sarif => ui.result(&sarif(report)),
         Format::Github => report.findings.iter().for_each(|finding| ui.line(annotation(finding))),
-        Format::Text => table(ui, &report),
+        Format::Text => table(ui, report),
     }
     let Some(first) = errors.first() else { return Ok(()) };
     Err(CommandError::new(
@@ -187,6 +212,11 @@ async fn verify(
             let mut batch = Vec::new();
             for entry in rest.by_ref().take(BATCH) {
                 let subject = format!("{} {}", entry.id, entry.version);
+                if let (Some(copy), Some(built)) = (&weights.copy, &entry.facts.built) {
+                    spinner.set_message(format!("building {subject}"));
+                    let rebuilt = rebuild::compare(copy, &built.source, &built.toolchain, entry.digest);
+                    report.findings.extend(index::finding(rebuilt, &subject, &built.toolchain));
+                }
                 match fetch(&mut client, &entry, now).await {
                     Ok(files) => batch.push(Fetched { entry, files }),
                     Err(error) => {
@@ -326,7 +356,8 @@ fn table(ui: &mut Ui, report: &Report) {
             vec![
                 entry.id.to_string(),
                 entry.version.to_string(),
-                entry.tier.to_string(),
+                // An index vouches for nothing.
+                if report.root_version == 0 { String::new() } else { entry.tier.to_string() },
                 entry.digest.short(),
                 state,
             ]
@@ -342,10 +373,15 @@ fn table(ui: &mut Ui, report: &Report) {
     let expires =
         report.expires.as_ref().map(|expires| format!(", holds until {expires}")).unwrap_or_default();
     ui.line(format!(
-        "{} of {}, root version {}{expires}",
+        "{}{}{expires}",
         counted(report.entries.len(), "entry", "entries"),
-        counted(report.publishers, "publisher", "publishers"),
-        report.root_version,
+        match report.root_version {
+            0 => String::new(),
+            version => format!(
+                " of {}, root version {version}",
+                counted(report.publishers, "publisher", "publishers")
+            ),
+        },
     ));
 }
 

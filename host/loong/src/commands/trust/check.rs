@@ -91,7 +91,10 @@ pub(super) fn verify_bundle(ui: &mut Ui, args: &VerifyBundleArgs) -> Result<(), 
             verify_keyless(&bundle, artifact, subject, issuer, root.as_deref(), args.staging)?
         }
         _ => {
-            return Err(CommandError::new(Code::CommandLineInvalid, "neither a key nor an identity is named"));
+            return Err(CommandError::new(
+                Code::CommandLineInvalid,
+                "neither a key nor an identity is named",
+            ));
         }
     };
     let KeylessProof { issuer, subject, .. } = proof;
