@@ -46,6 +46,31 @@ pub struct Settings {
     /// How versions of plugins take each other's places.
     #[serde(default)]
     pub swap: SwapSettings,
+    /// What is installed from registries.
+    #[serde(default)]
+    pub registries: RegistrySettings,
+}
+
+/// Settings of what is installed from registries.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegistrySettings {
+    /// What is done at the next refresh about a version that was taken back.
+    #[serde(default)]
+    pub taken_back: TakenBack,
+}
+
+/// What is done about a version that was taken back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TakenBack {
+    /// It is said.
+    #[default]
+    Flag,
+    /// Nobody calls it any more; a person can clear it.
+    Drain,
+    /// It is not installed any more; a person can undo that.
+    Remove,
 }
 
 /// Settings of how versions of plugins take each other's places.

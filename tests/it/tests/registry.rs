@@ -2,6 +2,7 @@
 
 mod first_party;
 mod served;
+mod taken_back;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

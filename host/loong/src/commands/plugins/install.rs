@@ -209,6 +209,7 @@ fn change(
     steps: impl FnOnce(&Sources, &Lock) -> Result<Vec<Step>, CommandError>,
 ) -> Result<(), CommandError> {
     let mut sources = sources(ui, places)?;
+    super::refresh::warn(ui, places, &sources.offered)?;
     let installed = Installed::new(places.installed());
     let change = installed.change()?;
     let steps = steps(&sources, change.before())?;

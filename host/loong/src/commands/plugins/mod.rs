@@ -12,6 +12,7 @@ mod list;
 mod pack;
 mod plan;
 mod project;
+mod refresh;
 mod search;
 mod sign;
 mod status;
@@ -45,6 +46,7 @@ pub enum PluginsCommand {
     Search(search::SearchArgs),
     Install(install::InstallArgs),
     Update(install::UpdateArgs),
+    Refresh(refresh::RefreshArgs),
     Remove(install::RemoveArgs),
     Pin(installed::PinArgs),
     Unpin(installed::UnpinArgs),
@@ -70,6 +72,7 @@ pub fn run(ui: &mut Ui, places: &Places, command: PluginsCommand) -> Result<(), 
         PluginsCommand::Search(args) => search::run(ui, places, &args),
         PluginsCommand::Install(args) => install::run(ui, places, &args),
         PluginsCommand::Update(args) => install::update(ui, places, &args),
+        PluginsCommand::Refresh(_) => refresh::run(ui, places),
         PluginsCommand::Remove(args) => install::remove(ui, places, &args),
         PluginsCommand::Pin(args) => installed::pin(ui, places, &args),
         PluginsCommand::Unpin(args) => installed::unpin(ui, places, &args),

@@ -226,10 +226,22 @@ pub(super) fn quarantine(ui: &mut Ui, places: &Places, args: &QuarantineArgs) ->
         ));
     };
     let reason = loong_manifest::escape(&args.reason);
-    record(&store, &entry.manifest.id, digest, PluginPhase::Quarantined, &reason)?;
-    host::wait(store.quarantine(&entry.manifest.id, &digest, &reason))??;
+    set_aside(&store, &entry.manifest.id, digest, PluginPhase::Quarantined, &reason)?;
     store.close()?;
     said(ui, &entry.manifest.id, "quarantined");
+    Ok(())
+}
+
+/// Refuses new calls of a component, in every process, until a person clears it; recorded first.
+pub(super) fn set_aside(
+    store: &Store,
+    plugin: &PluginId,
+    digest: Digest,
+    phase: PluginPhase,
+    reason: &str,
+) -> Result<(), CommandError> {
+    record(store, plugin, digest, phase, reason)?;
+    host::wait(store.quarantine(plugin, &digest, reason))??;
     Ok(())
 }
 
