@@ -17,6 +17,14 @@ pub struct Places {
     pub cache: PathBuf,
 }
 
+/// The file in which container tools keep their logins.
+#[expect(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
+pub fn docker_config() -> Option<PathBuf> {
+    let named = std::env::var_os("DOCKER_CONFIG").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let folder = named.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".docker")))?;
+    Some(folder.join("config.json"))
+}
+
 impl Places {
     /// `LOONG_HOME/{config,data,cache}`, else the folders of the XDG Base Directory Specification 0.8.
     #[expect(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use loong_manifest::{Code, PluginId, Tier, strict};
-use loong_repository::{Client, Offered, source};
+use loong_repository::{Access, Client, Login, Offered, source};
 use loong_trust::{Namespace, RootKey, TrustRoot, UtcTime, file};
 use serde::{Deserialize, Serialize};
 
@@ -79,8 +79,8 @@ impl Registry {
         let from = |error: CommandError| error.detail(format!("registry `{}`", self.name));
         let root = locate::read_bounded(&self.folder(places).join("root.json"), BYTES_MAX)?;
         let memory = places.seen().join(&self.name);
-        let source = source(&self.location, certificates(&self.location, places)?)
-            .map_err(|error| from(error.into()))?;
+        let source =
+            source(&self.location, access(&self.location, places)?).map_err(|error| from(error.into()))?;
         let mut client = Client::new(source, &root, Some(&memory)).map_err(|error| from(error.into()))?;
         client.refresh(now).await.map_err(|error| from(error.into()))?;
         let trust = self.trust(&mut client, now).await.map_err(from)?;
@@ -129,9 +129,37 @@ impl Registry {
     }
 }
 
-/// The certificates that a location needs: none for a folder.
-pub fn certificates(location: &str, places: &Places) -> Result<Vec<Vec<u8>>, CommandError> {
-    if location.starts_with("https:") { crate::egress::certificates(places) } else { Ok(Vec::new()) }
+/// What a location needs: nothing for a folder, certificates for a server, and the login of an OCI registry.
+pub fn access(location: &str, places: &Places) -> Result<Access, CommandError> {
+    let mut access = Access::default();
+    if location.starts_with("https:") || location.starts_with("oci:") {
+        access.certificates = crate::egress::certificates(places)?;
+    }
+    if let Some(rest) = location.strip_prefix("oci://") {
+        access.login = login(rest.split('/').next().unwrap_or_default())?;
+    }
+    Ok(access)
+}
+
+/// The login for a host that `docker login`, `podman login` or `oras login` kept.
+fn login(host: &str) -> Result<Option<Login>, CommandError> {
+    #[derive(Deserialize)]
+    struct Config {
+        #[serde(default)]
+        auths: std::collections::BTreeMap<String, Auth>,
+    }
+    #[derive(Deserialize)]
+    struct Auth {
+        #[serde(default)]
+        auth: String,
+    }
+    let Some(path) = crate::places::docker_config().filter(|path| path.is_file()) else { return Ok(None) };
+    // Others write this file, with members that are of no matter here.
+    let config: Config =
+        serde_json::from_slice(&locate::read_bounded(&path, BYTES_MAX)?).map_err(|error| {
+            CommandError::new(Code::ConfigInvalid, format!("`{}` is not valid: {error}", path.display()))
+        })?;
+    Ok(config.auths.get(host).and_then(|kept| Login::of(&kept.auth)))
 }
 
 /// A folder as an absolute path; a URL as it is.

@@ -33,7 +33,7 @@ pub use installed::{Change, Differences, Installed, LOCK_SCHEMA, Lock, Locked, c
 pub use metadata::TIERS;
 pub use resolve::{Offered, ResolveError, Step, Wanted, resolve, without};
 pub use sigstore_tuf::Repository;
-pub use source::{Directory, Http, source};
+pub use source::{Access, Directory, Http, Login, Oci, Pulled, Pushed, source};
 
 #[cfg(test)]
 mod tests;

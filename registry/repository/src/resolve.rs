@@ -327,6 +327,7 @@ mod tests {
             needs: vec![],
             capabilities: vec![],
             slots: vec![],
+            built: None,
             published: UtcTime::MAX,
             yanked: None,
         };

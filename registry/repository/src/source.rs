@@ -1,6 +1,7 @@
 //! Where a repository's files come from.
 
 mod http;
+mod oci;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -9,14 +10,28 @@ use sigstore_tuf::transport::FetchFuture;
 use sigstore_tuf::{Error, Repository};
 
 pub use http::Http;
+pub use oci::{Login, Oci, Pulled, Pushed};
 
 use crate::RepositoryError;
 
-/// Where a repository is served: a folder, or a URL whose server one of these certificates (DER) vouches for.
+/// What servers need to be believed, and to believe.
+#[derive(Clone, Default)]
+pub struct Access {
+    /// The certificates (DER) that vouch for servers.
+    pub certificates: Vec<Vec<u8>>,
+    /// The login of an OCI registry.
+    pub login: Option<Login>,
+}
+
+/// Where a repository is served: a folder, a URL, or an OCI registry.
 ///
 /// # Errors
 /// If a URL cannot be used.
-pub fn source(location: &str, certificates: Vec<Vec<u8>>) -> Result<Box<dyn Repository>, RepositoryError> {
+pub fn source(location: &str, access: Access) -> Result<Box<dyn Repository>, RepositoryError> {
+    let Access { certificates, login } = access;
+    if location.starts_with("oci://") {
+        return Ok(Box::new(Oci::new(location, certificates, login)?));
+    }
     if location.contains("://") {
         return Ok(Box::new(Http::new(location, certificates)?));
     }

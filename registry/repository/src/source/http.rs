@@ -11,11 +11,11 @@ use sigstore_tuf::{Error, Repository};
 use crate::RepositoryError;
 
 /// Most attempts for one file, where the server may answer better the next time.
-const TRIES: u32 = 3;
+pub(super) const TRIES: u32 = 3;
 /// How long to wait before the second attempt; twice as long before the third.
-const WAIT: Duration = Duration::from_millis(200);
+pub(super) const WAIT: Duration = Duration::from_millis(200);
 /// Longest that a server may ask to be left alone; if it asks for more, the attempt was the last.
-const WAIT_MAX: Duration = Duration::from_secs(5);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long connecting may take, a pause while reading, and one file in all.
 const CONNECT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(20);
@@ -52,15 +52,6 @@ impl Http {
         if base.origin() != targets.origin() {
             return Err(wrong("its files are served by another server"));
         }
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add_parsable_certificates(certificates.into_iter().map(CertificateDer::from));
-        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(
-            rustls::crypto::aws_lc_rs::default_provider(),
-        ))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| wrong(&error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
         let home = base.clone();
         let stay = redirect::Policy::custom(move |attempt| {
             let same = attempt.url().origin() == home.origin();
@@ -72,16 +63,7 @@ impl Http {
                 attempt.follow()
             }
         });
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .no_proxy()
-            .redirect(stay)
-            .connect_timeout(CONNECT)
-            .read_timeout(PAUSE)
-            .timeout(WHOLE)
-            .user_agent(concat!("loong/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| wrong(&error.to_string()))?;
+        let client = client(certificates, stay).map_err(|problem| wrong(&problem))?;
         Ok(Self { metadata: base, targets, client })
     }
 
@@ -152,6 +134,28 @@ impl Http {
     }
 }
 
+/// A client with the bounds that hold for every server, which one of these certificates (DER) vouches for.
+pub(super) fn client(certificates: Vec<Vec<u8>>, redirects: redirect::Policy) -> Result<Client, String> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(certificates.into_iter().map(CertificateDer::from));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .no_proxy()
+        .redirect(redirects)
+        .connect_timeout(CONNECT)
+        .read_timeout(PAUSE)
+        .timeout(WHOLE)
+        .user_agent(concat!("loong/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| error.to_string())
+}
+
 /// How one attempt ended.
 enum Once {
     /// For good.
@@ -161,7 +165,7 @@ enum Once {
 }
 
 /// An error with what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -197,7 +201,7 @@ fn folder(url: &str) -> Result<Url, RepositoryError> {
     Ok(base)
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     host == "localhost"
         || host

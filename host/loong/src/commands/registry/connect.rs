@@ -108,7 +108,7 @@ pub(super) fn connect(ui: &mut Ui, places: &Places, args: &ConnectArgs) -> Resul
 
 /// The first root document as a registry serves it. Nothing vouches for it but whoever says yes to it.
 pub(super) fn first_root(location: &str, places: &Places) -> Result<Vec<u8>, CommandError> {
-    let source = source(location, registries::certificates(location, places)?)?;
+    let source = source(location, registries::access(location, places)?)?;
     let found =
         host::wait(source.fetch_metadata("1.root.json", ROOT_BYTES_MAX))?.map_err(RepositoryError::from)?;
     Ok(found.ok_or_else(|| RepositoryError::Absent { path: location.into() })?)

@@ -4,6 +4,7 @@ mod connect;
 mod index;
 mod keep;
 mod keys;
+mod oci;
 mod rebuild;
 mod tuf;
 mod verify;
@@ -29,6 +30,8 @@ pub enum RegistryCommand {
     Status(keep::StatusArgs),
     Verify(verify::VerifyArgs),
     Index(index::IndexArgs),
+    Push(oci::PushArgs),
+    Pull(oci::PullArgs),
     Connect(connect::ConnectArgs),
     Disconnect(connect::DisconnectArgs),
     List(connect::ListArgs),
@@ -49,6 +52,8 @@ pub fn run(ui: &mut Ui, places: &Places, command: RegistryCommand) -> Result<(),
         RegistryCommand::Status(args) => keep::status(ui, &args),
         RegistryCommand::Verify(args) => verify::run(ui, places, &args),
         RegistryCommand::Index(args) => index::write(ui, places, &args),
+        RegistryCommand::Push(args) => oci::push(ui, places, &args),
+        RegistryCommand::Pull(args) => oci::pull(ui, places, &args),
         RegistryCommand::Connect(args) => connect::connect(ui, places, &args),
         RegistryCommand::Disconnect(args) => connect::disconnect(ui, places, &args),
         RegistryCommand::List(_) => connect::list(ui, places),

@@ -11,7 +11,7 @@ use crate::error::CommandError;
 use crate::host;
 use crate::locate;
 use crate::places::Places;
-use crate::registries::certificates;
+use crate::registries::access;
 
 /// Largest root document.
 const ROOT_BYTES_MAX: u64 = 512 << 10;
@@ -80,7 +80,7 @@ fn tuf(places: &Places, args: &TufArgs) -> Result<(), CommandError> {
         |what: &str| CommandError::new(Code::CommandLineInvalid, format!("`{what}` is needed for this"));
     let metadata = args.metadata_url.as_ref().ok_or_else(|| missing("--metadata-url"))?;
     let targets = args.target_base_url.as_ref().unwrap_or(metadata);
-    let source = Http::apart(metadata, targets, certificates(metadata, places)?)?;
+    let source = Http::apart(metadata, targets, access(metadata, places)?.certificates)?;
     let root = locate::read_bounded(&root, ROOT_BYTES_MAX)?;
     let mut client = Client::new(source, &root, Some(&args.metadata_dir))?;
     host::wait(client.refresh(now()))??;

@@ -148,7 +148,7 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &VerifyArgs) -> Result<(),
     let policy = host::policy(args.policy.as_deref(), &settings, places)?;
     let rules = scanning::rules(places)?.thorough();
     let weights = Weights { policy, offer: Offer::default(), rules, now: now(), copy };
-    let source = source(&args.repository, registries::certificates(&args.repository, places)?)?;
+    let source = source(&args.repository, registries::access(&args.repository, places)?)?;
     let report = host::wait(verify(ui, args, source, &root, &weights))??;
     show(ui, args, &report)
 }
