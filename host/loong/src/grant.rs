@@ -87,6 +87,17 @@ impl GrantArgs {
         Self { sinks: true, ..Self::default() }
     }
 
+    /// What a test offers.
+    pub fn for_tests(workspace: PathBuf, write: bool, allow: &[String], hosts: &[String]) -> Self {
+        Self {
+            workspace: Some(workspace),
+            allow_write: write,
+            allow: allow.to_vec(),
+            allow_host: hosts.to_vec(),
+            ..Self::default()
+        }
+    }
+
     /// What the operator offers to one component.
     pub fn offer(
         &self,

@@ -14,7 +14,7 @@ use loong_manifest::{Code, Digest, Tier, escape};
 use loong_policy::Token;
 use loong_repository::scan::ScanRules;
 use loong_runtime::artifact::Artifacts;
-use loong_runtime::{Arguments, Output, Runtime};
+use loong_runtime::{Arguments, Output, Runtime, Script};
 use loong_store::Store;
 use loong_trust::TrustRoot;
 use tokio::task::JoinSet;
@@ -127,6 +127,18 @@ impl Session {
 impl Host {
     /// Opens the store and reads policy and trust; loads nothing yet.
     pub fn open(ui: &Ui, places: &Places, args: &LoadArgs) -> Result<Self, CommandError> {
+        let approver = Prompt::if_somebody_is_there(ui).map(|prompt| Arc::new(prompt) as Arc<dyn Approver>);
+        Self::open_with(ui, places, args, approver, None)
+    }
+
+    /// The same, where somebody else is asked, and some plugins answer what a test says.
+    pub fn open_with(
+        ui: &Ui,
+        places: &Places,
+        args: &LoadArgs,
+        approver: Option<Arc<dyn Approver>>,
+        script: Option<Arc<dyn Script>>,
+    ) -> Result<Self, CommandError> {
         let settings = Settings::read(&places.settings())?;
         let policy = policy(args.grant.policy.as_deref(), &settings, places)?;
         let root = trust_root(places)?;
@@ -156,6 +168,10 @@ impl Host {
             programs: programs::settings(places)?,
             memory_bytes_max: MEMORY_BYTES_MAX,
         });
+        let executor = match script {
+            Some(script) => executor.answering(script),
+            None => executor,
+        };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(workers())
             .event_interval(EVENT_INTERVAL)
@@ -168,8 +184,7 @@ impl Host {
         Ok(Self {
             kernel: Kernel::of(Parts {
                 approvals: Some(Arc::new(store.clone())),
-                approver: Prompt::if_somebody_is_there(ui)
-                    .map(|prompt| Arc::new(prompt) as Arc<dyn Approver>),
+                approver,
                 approval_life_ms: settings.approvals.life_ms(),
                 record_arguments: settings.audit.record_arguments.into(),
                 standings: Some(Arc::new(store.clone())),

@@ -61,6 +61,20 @@ impl Ui {
         }
     }
 
+    /// One that shows nothing, for what is done on the way to an answer.
+    pub const fn silent(&self) -> Self {
+        Self {
+            json: true,
+            verbose: false,
+            quiet: true,
+            color: false,
+            stdout_is_terminal: false,
+            closed: true,
+            answered: true,
+            failed: None,
+        }
+    }
+
     /// Whether the answer is wanted as JSON.
     pub const fn json(&self) -> bool {
         self.json

@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use loong_kernel::{Active, Executor, Fault, Finished, Job, KvSpace, Measure, Nested, Offered, Usage};
-use loong_manifest::{Access, Digest, LimitName, Meter, OperationName, Risk};
+use loong_manifest::{Access, Digest, LimitName, Meter, OperationName, PluginId, Risk};
 use loong_policy::Admitted;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -70,6 +70,18 @@ pub struct Settings {
     pub memory_bytes_max: u64,
 }
 
+/// What plugins answer instead of being run, in tests of those who call them. Everything else of a call stays as it is:
+/// who may make it, what is recorded, which types it has.
+pub trait Script: Send + Sync {
+    /// The answer to this input; none where the plugin is run.
+    fn answer(
+        &self,
+        plugin: &PluginId,
+        operation: &OperationName,
+        input: &Value,
+    ) -> Option<Result<Value, Fault>>;
+}
+
 /// How programs of the machine are started.
 pub struct Programs {
     /// The program `loong-sandbox`.
@@ -90,6 +102,7 @@ pub struct Runtime {
     /// Calls from outside that may be under way at once; the pools have room for these and what they nest.
     calls: Semaphore,
     turns: Turns,
+    script: Option<Arc<dyn Script>>,
 }
 
 impl Runtime {
@@ -108,7 +121,26 @@ impl Runtime {
             minutes: Minutes::default(),
             calls: Semaphore::new(CALLS_MAX),
             turns: Turns::default(),
+            script: None,
         }
+    }
+
+    /// The same, where some plugins answer what a test says.
+    #[must_use]
+    pub fn answering(self, script: Arc<dyn Script>) -> Self {
+        Self { script: Some(script), ..self }
+    }
+
+    /// What a test says instead of running a call.
+    fn scripted(&self, job: &Job<Self>) -> Option<Result<Output, Fault>> {
+        let script = self.script.as_ref()?;
+        let plugin = &job.plugin.plugin;
+        let input = match self.arguments_json(plugin, &job.operation, &job.arguments) {
+            Ok(input) => input,
+            Err(fault) => return Some(Err(fault)),
+        };
+        let answer = script.answer(&job.plugin.id, &job.operation, &input)?;
+        Some(answer.and_then(|json| self.output_of(plugin, &job.operation, &json, &job.arguments)))
     }
 
     /// Compiles, or takes from the cache, and links what was admitted. Runs nothing of it.
@@ -243,6 +275,9 @@ impl Executor for Runtime {
     type Output = Output;
 
     async fn execute(&self, job: Job<Self>) -> Finished<Output> {
+        if let Some(result) = self.scripted(&job) {
+            return Finished { result, usage: Usage::default() };
+        }
         let deadline = job.deadline;
         let mut bill = Bill::new(&self.minutes, Arc::clone(&job.plugin), Arc::clone(job.nested.run()));
         let allowance = bill.allowance();

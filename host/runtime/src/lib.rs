@@ -20,7 +20,7 @@ pub mod values;
 mod watch;
 
 pub use egress::{EgressSettings, Secret, SecretError, Secrets};
-pub use executor::{Arguments, Output, Programs, Runtime, Settings};
+pub use executor::{Arguments, Output, Programs, Runtime, Script, Settings};
 pub use guest::Stdin;
 pub use plugin::{Function, Import, LoadError, Plugin};
 pub use watch::{Channel, Watch};

@@ -40,7 +40,7 @@ pub enum Subject {
     /// This subject.
     Is(String),
     /// Every subject that begins so. It ends with `/`, behind at least one part of a path: without that end
-    /// `https://host/acme` would be the beginning of `https://host/acme-evil` too.
+    /// `https://code.example/acme` would be the beginning of `https://code.example/acme-evil` too.
     Within(String),
 }
 
@@ -134,7 +134,7 @@ impl Subject {
             path.is_some_and(|(host, path)| !host.is_empty() && path.len() > 1 && path.ends_with('/'));
         if !is_anchored || beginning.ends_with("//") {
             return Err(wrong(format!(
-                "`{}` is no https://HOST/PART/ that ends with `/`",
+                "`{}` is no https: URL of a server and a path that ends with `/`",
                 escape(beginning)
             )));
         }

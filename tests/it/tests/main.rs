@@ -16,6 +16,7 @@
 )]
 
 mod audit;
+mod author;
 mod contract;
 mod hostile;
 mod kinds;

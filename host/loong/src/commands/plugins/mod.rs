@@ -18,6 +18,7 @@ mod sign;
 mod status;
 mod swap;
 mod template;
+mod test;
 
 use std::path::Path;
 
@@ -41,6 +42,7 @@ pub enum PluginsCommand {
     Build(build::BuildArgs),
     Bench(bench::BenchArgs),
     Pack(pack::PackArgs),
+    Test(test::TestArgs),
     Check(check::CheckArgs),
     Sign(sign::SignArgs),
     Search(search::SearchArgs),
@@ -67,6 +69,7 @@ pub fn run(ui: &mut Ui, places: &Places, command: PluginsCommand) -> Result<(), 
         PluginsCommand::Build(args) => build::run(ui, &args),
         PluginsCommand::Bench(args) => bench::run(ui, places, args),
         PluginsCommand::Pack(args) => pack::run(ui, &args),
+        PluginsCommand::Test(args) => test::run(ui, places, &args),
         PluginsCommand::Check(args) => check::run(ui, places, &args),
         PluginsCommand::Sign(args) => sign::run(ui, places, &args),
         PluginsCommand::Search(args) => search::run(ui, places, &args),

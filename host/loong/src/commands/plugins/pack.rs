@@ -74,6 +74,26 @@ pub(super) struct Packing<'a> {
     pub(super) output: &'a Path,
 }
 
+/// The component with the manifest in it, checked as loading checks it.
+pub(super) fn packed(manifest: Manifest, component: &[u8]) -> Result<Vec<u8>, CommandError> {
+    let name = manifest.id.name().to_owned();
+    let packed = loong_inspect::with_manifest(component, manifest.to_json().as_bytes())?;
+    Ok(check(packed, &name)?.bytes().to_vec())
+}
+
+/// Writes the component with the manifest in it, and says where.
+pub(super) fn write_packed(
+    manifest: Manifest,
+    component: &[u8],
+    name: &str,
+    output: &Path,
+) -> Result<PathBuf, CommandError> {
+    let bytes = packed(manifest, component)?;
+    let path = destination(output, name)?;
+    write(&path, &bytes)?;
+    Ok(path)
+}
+
 /// Puts the manifest into the component, checks all that loading checks, writes it and says what it is.
 pub(super) fn finish(ui: &mut Ui, packing: &Packing<'_>) -> Result<(), CommandError> {
     let packed = loong_inspect::with_manifest(&packing.component, packing.manifest.to_json().as_bytes())?;

@@ -15,7 +15,8 @@ macro_rules! files {
 }
 
 const TOOL: &[File] = files!("sdk/template/tool":
-    "Cargo.toml.in" "README.md.in" "deps.txt" "gitignore" "loong.plugin.json.in" "src/lib.rs.in" "wit/world.wit.in");
+    "Cargo.toml.in" "README.md.in" "deps.txt" "gitignore" "loong.plugin.json.in" "src/lib.rs.in"
+    "tests/needs_room.loong-test.json" "tests/shortens.loong-test.json" "wit/world.wit.in");
 const PACK: &[File] = files!("sdk/template/pack":
     "Cargo.toml.in" "README.md.in" "deps.txt" "gitignore" "loong.plugin.json.in" "src/lib.rs.in" "wit/world.wit.in");
 

@@ -1,0 +1,69 @@
+//! `loong plugins test`: components under the real host, with the answers of their neighbours written down.
+
+use std::fs;
+
+use loong_it::fixture;
+use loong_it::sandbox::Sandbox;
+use serde_json::{Value, json};
+
+#[test]
+fn a_new_project_passes_its_tests_and_says_what_differs() {
+    let sandbox = Sandbox::new();
+    // What the template needs came with the first-party components.
+    fixture::plugins();
+    assert_eq!(sandbox.loong(["plugins", "init", "word-count"]).exit, 0);
+    let ended = sandbox.loong(["plugins", "test", "word-count"]);
+    assert_eq!(ended.exit, 0, "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stdout.contains("2 tests, 0 failed"), "{}", ended.stdout);
+
+    let path = sandbox.work().join("word-count/tests/shortens.loong-test.json");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("\"one two\"", "\"one owt\"")).unwrap();
+    let ended = sandbox.loong(["plugins", "test", "word-count"]);
+    assert_eq!(ended.exit, 4, "{}{}", ended.stdout, ended.stderr);
+    for line in ["/ok/text: expected \"one owt\"", "/ok/text: came     \"one two\"", "2 tests, 1 failed"] {
+        assert!(ended.stdout.contains(line), "{line} is not in {}", ended.stdout);
+    }
+    assert_eq!(sandbox.loong(["plugins", "test", "word-count", "--bless"]).exit, 0);
+    assert_eq!(sandbox.loong(["plugins", "test", "word-count"]).exit, 0);
+
+    fs::write(&path, text.replace("\"about\"", "\"abuot\"")).unwrap();
+    let ended = sandbox.loong(["plugins", "test", "word-count"]);
+    assert_eq!(ended.exit, 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("[config_invalid]"), "{}", ended.stderr);
+}
+
+/// What comes of the pack with these answers of `core:git`.
+fn tested(answers: &Value) -> (i32, Value) {
+    let sandbox = Sandbox::new();
+    let source =
+        loong_it::root().join("components/pack-release-review/tests/an_empty_history.loong-test.json");
+    let mut test: Value = serde_json::from_slice(&fs::read(source).unwrap()).unwrap();
+    if !answers.is_null() {
+        test["neighbours"] = answers.clone();
+    }
+    fs::create_dir(sandbox.work().join("tests")).unwrap();
+    fs::write(sandbox.work().join("tests/one.loong-test.json"), test.to_string()).unwrap();
+    let pack = fixture::plugins().join("pack-release-review.wasm");
+    let ended = sandbox.loong(["plugins", "test", pack.to_str().unwrap(), "--tests", "tests", "--json"]);
+    (ended.exit, serde_json::from_str(&ended.stdout).unwrap())
+}
+
+#[test]
+fn neighbours_answer_what_the_test_says() {
+    let (exit, said) = tested(&json!(null));
+    assert_eq!((exit, &said["failed"]), (0, &json!(0)), "{said}");
+
+    let (exit, said) = tested(&json!([{ "operation": "git.head", "output": { "ok": "1111111111111111111111111111111111111111" } }]));
+    assert_ne!(exit, 0);
+    assert!(said.to_string().contains("the test has no answer of `core:git/git@0.1.0#"), "{said}");
+
+    let head = json!({ "operation": "git.head", "output": { "ok": "of another type", "and": 1 } });
+    let (exit, said) = tested(&json!([head]));
+    assert_ne!(exit, 0);
+    assert!(said.to_string().contains("[result_invalid]") || said.to_string().contains("result"), "{said}");
+
+    let (exit, said) = tested(&json!([{ "operation": "git.head", "trap": true }]));
+    assert_ne!(exit, 0);
+    assert!(said.to_string().contains("the test says so"), "{said}");
+}
