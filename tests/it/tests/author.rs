@@ -54,7 +54,9 @@ fn neighbours_answer_what_the_test_says() {
     let (exit, said) = tested(&json!(null));
     assert_eq!((exit, &said["failed"]), (0, &json!(0)), "{said}");
 
-    let (exit, said) = tested(&json!([{ "operation": "git.head", "output": { "ok": "1111111111111111111111111111111111111111" } }]));
+    let (exit, said) = tested(
+        &json!([{ "operation": "git.head", "output": { "ok": "1111111111111111111111111111111111111111" } }]),
+    );
     assert_ne!(exit, 0);
     assert!(said.to_string().contains("the test has no answer of `core:git/git@0.1.0#"), "{said}");
 

@@ -1,6 +1,6 @@
 //! The integration tests. One binary: every file here is a module of it.
 //!
-//! `audit` tampers with the log, `case` runs the folders of `tests/cases`, `contract` compares `wit/` with what was
+//! `audit` tampers with the log, `author` does what authors of components do, `case` runs the folders of `tests/cases`, `contract` compares `wit/` with what was
 //! released, `hostile` and `runtime` call guests in this process, `kinds` builds the examples of other languages,
 //! `random` throws random files at the host, `readme` runs what the README promises, `registry` publishes and installs,
 //! `scan` hides secrets in components, `servers` are what guests reach,
