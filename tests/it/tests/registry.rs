@@ -3,6 +3,7 @@
 mod first_party;
 mod oci;
 mod served;
+mod signatures;
 mod taken_back;
 
 use std::fs;

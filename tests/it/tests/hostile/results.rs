@@ -47,7 +47,8 @@ fn a_result_of_as_many_values_as_the_limits_allow_is_in_time() {
         let operation = format!("{id}:giant-returns.list-many");
         let (ended, answers, longest) = world.beside(|| world.call(&operation, json!({ "length": length })));
         println!("{length} values in {:?}; {answers} answers, the slowest {longest:?}", ended.elapsed);
-        assert!(ended.elapsed.as_millis() <= 400, "{:?}", ended.elapsed);
+        // Its deadline is what counts, and on a machine with much else to do also that it ends at all.
+        assert!(ended.elapsed.as_millis() <= 1_000, "{:?}", ended.elapsed);
         assert_eq!(ended.result.unwrap().as_array().unwrap().len(), length);
     }
 }

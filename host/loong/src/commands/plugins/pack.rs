@@ -75,7 +75,7 @@ pub(super) struct Packing<'a> {
 }
 
 /// The component with the manifest in it, checked as loading checks it.
-pub(super) fn packed(manifest: Manifest, component: &[u8]) -> Result<Vec<u8>, CommandError> {
+pub(super) fn packed(manifest: &Manifest, component: &[u8]) -> Result<Vec<u8>, CommandError> {
     let name = manifest.id.name().to_owned();
     let packed = loong_inspect::with_manifest(component, manifest.to_json().as_bytes())?;
     Ok(check(packed, &name)?.bytes().to_vec())
@@ -83,7 +83,7 @@ pub(super) fn packed(manifest: Manifest, component: &[u8]) -> Result<Vec<u8>, Co
 
 /// Writes the component with the manifest in it, and says where.
 pub(super) fn write_packed(
-    manifest: Manifest,
+    manifest: &Manifest,
     component: &[u8],
     name: &str,
     output: &Path,

@@ -137,7 +137,7 @@ fn built(ui: &Ui, dir: &Path) -> Result<PathBuf, CommandError> {
     let project = Project::open(dir)?;
     let component = pack::componentize(locate::read_bounded(&project.build(ui.quiet())?, BYTES_MAX)?)?;
     let manifest = pack::completed(manifest, &project.offer()?, &component)?;
-    pack::write_packed(manifest, &component, project.name(), &dir.join("target/loong/"))
+    pack::write_packed(&manifest, &component, project.name(), &dir.join("target/loong/"))
 }
 
 /// Runs one test in places of its own. What came, and what is wrong with the answers of neighbours.

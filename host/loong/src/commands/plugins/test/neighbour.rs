@@ -41,7 +41,7 @@ pub(super) fn missing(candidate: &Candidate, case: &Case) -> Result<BTreeMap<Str
     };
     let make = |(package, interfaces): (String, Vec<String>)| {
         let bytes = offering(resolve.clone(), world, &interfaces).map_err(failed)?;
-        let bytes = packed(&package, bytes)?;
+        let bytes = packed(&package, &bytes)?;
         Ok((package, bytes))
     };
     wanted.into_iter().map(make).collect()
@@ -97,8 +97,8 @@ fn uses(resolve: &Resolve, interface: InterfaceId, found: &mut BTreeSet<usize>) 
 }
 
 /// With a manifest that lists what it offers.
-fn packed(package: &str, component: Vec<u8>) -> Result<Vec<u8>, CommandError> {
-    let contents = loong_inspect::inspect(&component)
+fn packed(package: &str, component: &[u8]) -> Result<Vec<u8>, CommandError> {
+    let contents = loong_inspect::inspect(component)
         .map_err(|error| CommandError::new(error.code(), error.to_string()))?;
     let operations: Vec<_> = contents
         .operations
@@ -110,5 +110,5 @@ fn packed(package: &str, component: Vec<u8>) -> Result<Vec<u8>, CommandError> {
     });
     let manifest = Manifest::read(manifest.to_string().as_bytes())?;
     let offer = loong_inspect::Offer { operations: Vec::new(), skipped: Vec::new() };
-    pack::packed(pack::completed(manifest, &offer, &component)?, &component)
+    pack::packed(&pack::completed(manifest, &offer, component)?, component)
 }
