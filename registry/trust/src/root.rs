@@ -186,11 +186,15 @@ impl TrustRoot {
     /// The next version, in which the key is refused from a time on.
     ///
     /// # Errors
-    /// If the root does not name it.
+    /// If the root does not name it, or it ends sooner already: nothing gets a longer life by being ended.
     pub fn expire_key(&self, key_id: &KeyId, expires: UtcTime) -> Result<Self, TrustError> {
         let mut next = self.successor()?;
         let key = next.keys.iter_mut().find(|key| key.key_id == *key_id);
-        key.ok_or_else(|| wrong(format!("key {} is not in it", key_id.short())))?.expires = Some(expires);
+        let key = key.ok_or_else(|| wrong(format!("key {} is not in it", key_id.short())))?;
+        if let Some(sooner) = key.expires.filter(|sooner| *sooner < expires) {
+            return Err(wrong(format!("key {} ends on {sooner} already", key_id.short())));
+        }
+        key.expires = Some(expires);
         next.checked()
     }
 

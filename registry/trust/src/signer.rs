@@ -60,7 +60,7 @@ pub struct Quorum {
 
 /// How many of several signers have to sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Require {
     /// Every one.
     All,
@@ -88,11 +88,7 @@ impl RootIdentity {
     /// The identity's name among signers: what it is, not what it is called. All subjects of one prefix are one
     /// signer.
     pub fn id(&self) -> KeyId {
-        let (how, text) = match &self.subject {
-            Subject::Is(text) => ("is", text),
-            Subject::Within(text) => ("within", text),
-        };
-        KeyId::from(Digest::of(format!("identity\n{}\n{how}\n{text}\n", self.issuer).as_bytes()))
+        identity_id(&self.issuer, &self.subject)
     }
 
     /// Whether a certificate is this identity's.
@@ -109,6 +105,15 @@ impl RootIdentity {
         self.subject.check()?;
         check_namespaces(&self.namespaces)
     }
+}
+
+/// The name of these subjects of an issuer among signers.
+pub(crate) fn identity_id(issuer: &str, subject: &Subject) -> KeyId {
+    let (how, text) = match subject {
+        Subject::Is(text) => ("is", text),
+        Subject::Within(text) => ("within", text),
+    };
+    KeyId::from(Digest::of(format!("identity\n{issuer}\n{how}\n{text}\n").as_bytes()))
 }
 
 impl Subject {

@@ -9,10 +9,11 @@ use crate::bundle::{self, Bundle, pae};
 use crate::claims::{self, Operation};
 use crate::provenance::{self, PROVENANCE_TYPE};
 use crate::root::{Namespace, RootKey};
+use crate::signer::identity_id;
 use crate::statement::Statement;
 use crate::{
-    Candidate, KeyId, PAYLOAD_TYPE, Provenance, ProvenanceRule, Quorum, RootIdentity, SigningKey, TrustError,
-    TrustRoot, UtcTime, keyless,
+    Candidate, KeyId, PAYLOAD_TYPE, Provenance, ProvenanceRule, Quorum, RootIdentity, SigningKey, Subject,
+    TrustError, TrustRoot, UtcTime, keyless,
 };
 
 /// A component whose manifest says what it is, and whose tier is known. Made by [`verify`] only.
@@ -290,12 +291,18 @@ fn identity<'r>(
     root: &'r TrustRoot,
     now: UtcTime,
 ) -> Result<Option<&'r RootIdentity>, TrustError> {
-    let found = root.identities().iter().find(|identity| identity.matches(&proof.issuer, &proof.subject));
+    // Before everything else, whoever else it matches, and also where the root forgot it.
+    not_revoked(root, identity_id(&proof.issuer, &Subject::Is(proof.subject.clone())))?;
+    let matching = || root.identities().iter().filter(|one| one.matches(&proof.issuer, &proof.subject));
+    for identity in matching() {
+        not_revoked(root, identity.id())?;
+    }
+    let may_sign = |identity: &RootIdentity| {
+        identity.namespaces.iter().any(|namespace| namespace.publisher == publisher)
+            || quorums(root, publisher).any(|quorum| quorum.signers.contains(&identity.id()))
+    };
+    let found = matching().find(|identity| may_sign(identity)).or_else(|| matching().next());
     let Some(identity) = found else {
-        let may_sign = |identity: &RootIdentity| {
-            identity.namespaces.iter().any(|namespace| namespace.publisher == publisher)
-                || quorums(root, publisher).any(|quorum| quorum.signers.contains(&identity.id()))
-        };
         if !root.identities().iter().any(may_sign) {
             return Ok(None);
         }
@@ -307,7 +314,6 @@ fn identity<'r>(
         return Err(TrustError::OtherIdentity { problem });
     };
     let (key_id, label) = (identity.id(), &identity.label);
-    not_revoked(root, key_id)?;
     in_time(root, key_id, label, identity.not_before, identity.expires, now)?;
     Ok(Some(identity))
 }

@@ -114,5 +114,12 @@ fn an_identity_has_a_time_and_can_be_revoked() {
     check(&late, &signed, "signature_key_expired");
     let revoked = trusting(&sigstore, named()).revoke(named().id(), "it was taken over", NOW).unwrap();
     check(&revoked, &signed, "signature_key_revoked");
+    // Whatever else it matches, and also where the root names it no more.
+    let wide = || identity(Subject::Within("https://code.example/acme/".into()), "acme");
+    let twice = trusting(&sigstore, wide()).with_identity(named()).unwrap();
+    check(&twice, &signed, "acme:math 1.2.0 verified-community");
+    check(&twice.revoke(named().id(), "it was taken over", NOW).unwrap(), &signed, "signature_key_revoked");
+    let forgot = trusting(&sigstore, wide()).revoke(named().id(), "it was taken over", NOW).unwrap();
+    check(&forgot, &signed, "signature_key_revoked");
     assert!(revoked.with_identity(RootIdentity { label: "again".into(), ..named() }).is_err());
 }

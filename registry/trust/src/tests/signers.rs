@@ -94,6 +94,8 @@ fn a_key_whose_time_has_not_come_is_refused() {
     let expired = with(0).expire_key(&id(1), UtcTime::from_unix_s(NOW)).unwrap();
     assert!(signed_by(&[1], &expired).starts_with("signature_key_expired"));
     assert!(with(0).expire_key(&id(2), UtcTime::from_unix_s(NOW)).is_err());
+    assert!(expired.expire_key(&id(1), UtcTime::from_unix_s(NOW + 1)).is_err(), "no longer life");
+    assert!(expired.expire_key(&id(1), UtcTime::from_unix_s(NOW - 1)).is_ok());
 }
 
 #[test]
