@@ -307,9 +307,14 @@ pub fn candidate(path: &Path) -> Result<Candidate, CommandError> {
 
 /// The bundles that lie beside a component.
 pub fn bundles(component: &Path) -> Result<Vec<Vec<u8>>, CommandError> {
+    let there = bundle_paths(component).into_iter().filter(|path| path.exists());
+    there.map(|path| read_bounded(&path, BUNDLE_BYTES_MAX)).collect()
+}
+
+/// Where bundles of a component may lie.
+pub fn bundle_paths(component: &Path) -> Vec<PathBuf> {
     let name = component.file_name().unwrap_or_default().to_string_lossy();
-    let paths = loong_trust::bundle_names(&name).into_iter().map(|name| component.with_file_name(name));
-    paths.filter(|path| path.exists()).map(|path| read_bounded(&path, BUNDLE_BYTES_MAX)).collect()
+    loong_trust::bundle_names(&name).into_iter().map(|name| component.with_file_name(name)).collect()
 }
 
 /// Reads a file whole, unless it is larger than it may be.

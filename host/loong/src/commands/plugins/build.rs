@@ -1,8 +1,8 @@
 //! `loong plugins build`: from a cargo project to one file that carries its manifest, texts and schemas.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use loong_manifest::{Code, OperationName};
+use loong_manifest::{Code, Manifest, OperationName};
 
 use super::BYTES_MAX;
 use super::pack::{self, Packing};
@@ -33,16 +33,23 @@ pub struct BuildArgs {
     output: Option<PathBuf>,
 }
 
-pub(super) fn run(ui: &mut Ui, args: &BuildArgs) -> Result<(), CommandError> {
-    let manifest =
-        pack::read_manifest(&args.dir.join("loong.plugin.json")).map_err(|error| match error.code {
-            Code::FileUnreadable => {
-                error.hint("give the folder of a project; `loong plugins init NAME` starts one")
-            }
-            _ => error,
-        })?;
-    let project = Project::open(&args.dir)?;
-    let built = project.build(ui.quiet())?;
+/// A project that was built: its manifest with the texts of its WIT, the component without it, and its name.
+pub(super) struct Built {
+    pub(super) manifest: Manifest,
+    pub(super) component: Vec<u8>,
+    pub(super) name: String,
+}
+
+/// Builds the project in a folder.
+pub(super) fn build(dir: &Path, quiet: bool) -> Result<Built, CommandError> {
+    let manifest = pack::read_manifest(&dir.join("loong.plugin.json")).map_err(|error| match error.code {
+        Code::FileUnreadable => {
+            error.hint("give the folder of a project; `loong plugins init NAME` starts one")
+        }
+        _ => error,
+    })?;
+    let project = Project::open(dir)?;
+    let built = project.build(quiet)?;
     let component = pack::componentize(locate::read_bounded(&built, BYTES_MAX)?)?;
     let offer = project.offer()?;
     let manifest = pack::completed(manifest, &offer, &component)?;
@@ -52,8 +59,13 @@ pub(super) fn run(ui: &mut Ui, args: &BuildArgs) -> Result<(), CommandError> {
     {
         return Err(pack::otherwise(&entry.name));
     }
+    Ok(Built { manifest, component, name: project.name().to_owned() })
+}
+
+pub(super) fn run(ui: &mut Ui, args: &BuildArgs) -> Result<(), CommandError> {
+    let Built { manifest, component, name } = build(&args.dir, ui.quiet())?;
     let default = args.dir.join("target/loong/");
     let output = args.output.as_deref().unwrap_or(&default);
     let document = "loong.plugins.build/1";
-    pack::finish(ui, &Packing { verb: "built", document, manifest, component, name: project.name(), output })
+    pack::finish(ui, &Packing { verb: "built", document, manifest, component, name: &name, output })
 }

@@ -8,7 +8,7 @@ use loong_manifest::{Authority, Code, Manifest, OperationName, authority_of_impo
 use loong_trust::{Candidate, TrustRoot, Verified, file};
 use serde_json::json;
 
-use super::{BYTES_MAX, bytes_text, check_list, counted, project, sign, stem};
+use super::{BYTES_MAX, bytes_text, check_list, counted, project, stem};
 use crate::error::CommandError;
 use crate::locate;
 use crate::ui::Ui;
@@ -208,7 +208,7 @@ fn destination(output: &Path, name: &str) -> Result<PathBuf, CommandError> {
 fn write(path: &Path, bytes: &[u8]) -> Result<bool, CommandError> {
     let others = std::fs::read(path).ok().as_deref() != Some(bytes);
     let mut stale = false;
-    for bundle in sign::bundle_paths(path).into_iter().filter(|bundle| others && bundle.exists()) {
+    for bundle in locate::bundle_paths(path).into_iter().filter(|bundle| others && bundle.exists()) {
         stale = true;
         std::fs::remove_file(&bundle).map_err(|error| {
             CommandError::file(Code::FileUnwritable, "remove the old signature", &bundle, &error)

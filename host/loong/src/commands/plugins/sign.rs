@@ -113,7 +113,7 @@ fn signature(path: &Path, key: &SigningKey, root: &TrustRoot, add: bool) -> Resu
 fn place(component: &Path, bundle: &[u8], add: bool) -> Result<(PathBuf, Vec<Vec<u8>>), CommandError> {
     let (mut place, mut others) = ((!add).then(|| bundle_path(component)), Vec::new());
     let mut free = None;
-    for path in bundle_paths(component) {
+    for path in locate::bundle_paths(component) {
         if place.as_ref().is_some_and(|place| *place == path) {
             continue;
         }
@@ -132,12 +132,6 @@ fn place(component: &Path, bundle: &[u8], add: bool) -> Result<(PathBuf, Vec<Vec
         CommandError::new(Code::FileUnwritable, format!("`{}` has too many signatures", component.display()))
     })?;
     Ok((place, others))
-}
-
-/// Where signatures of a component may lie.
-pub(super) fn bundle_paths(component: &Path) -> Vec<PathBuf> {
-    let name = component.file_name().unwrap_or_default().to_string_lossy();
-    loong_trust::bundle_names(&name).into_iter().map(|name| component.with_file_name(name)).collect()
 }
 
 /// The signature file of a component.

@@ -15,9 +15,9 @@ use loong_trust::{Candidate, SigningKey, TrustRoot, UtcTime, file};
 use serde_json::{Value, json};
 
 use self::case::{Answers, Case, Expected};
+use super::build::{Built, build};
 use super::pack;
-use super::project::Project;
-use super::{counted, sign, stem};
+use super::{BYTES_MAX, counted, sign, stem};
 use crate::error::CommandError;
 use crate::grant::{GrantArgs, LoadArgs};
 use crate::host::{self, Host};
@@ -25,8 +25,6 @@ use crate::locate;
 use crate::places::Places;
 use crate::ui::Ui;
 
-/// Largest component that is tested.
-const BYTES_MAX: u64 = 128 << 20;
 /// What a test file's name ends with.
 const SUFFIX: &str = ".loong-test.json";
 
@@ -133,11 +131,8 @@ fn show(ui: &mut Ui, line: &Line) {
 
 /// Builds a project as `loong plugins build` does.
 fn built(ui: &Ui, dir: &Path) -> Result<PathBuf, CommandError> {
-    let manifest = pack::read_manifest(&dir.join("loong.plugin.json"))?;
-    let project = Project::open(dir)?;
-    let component = pack::componentize(locate::read_bounded(&project.build(ui.quiet())?, BYTES_MAX)?)?;
-    let manifest = pack::completed(manifest, &project.offer()?, &component)?;
-    pack::write_packed(&manifest, &component, project.name(), &dir.join("target/loong/"))
+    let Built { manifest, component, name } = build(dir, ui.quiet())?;
+    pack::write_packed(&manifest, &component, &name, &dir.join("target/loong/"))
 }
 
 /// Runs one test in places of its own. What came, and what is wrong with the answers of neighbours.

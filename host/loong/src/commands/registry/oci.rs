@@ -11,6 +11,7 @@ use super::keep::now;
 use crate::commands::plugins::counted;
 use crate::error::CommandError;
 use crate::host;
+use crate::locate;
 use crate::places::Places;
 use crate::registries;
 use crate::ui::Ui;
@@ -80,18 +81,14 @@ pub(super) fn pull(ui: &mut Ui, places: &Places, args: &PullArgs) -> Result<(), 
     let name = repository.rsplit('/').next().unwrap_or_default();
     let path = args.file.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.wasm")));
     let pulled = host::wait(open(repository, places)?.pull(reference))??;
-    let beside = path.file_name().unwrap_or_default().to_string_lossy();
     // The signatures first: a component that came without them would be one that nobody signed.
-    let names = loong_trust::bundle_names(&beside);
-    for (name, bundle) in names.iter().zip(&pulled.bundles) {
-        file::write_atomically(&path.with_file_name(name), bundle, 0o644)?;
+    let places = locate::bundle_paths(&path);
+    for (place, bundle) in places.iter().zip(&pulled.bundles) {
+        file::write_atomically(place, bundle, 0o644)?;
     }
-    for name in names.iter().skip(pulled.bundles.len()) {
-        let stale = path.with_file_name(name);
-        if stale.exists() {
-            std::fs::remove_file(&stale)
-                .map_err(|error| CommandError::file(Code::FileUnwritable, "remove", &stale, &error))?;
-        }
+    for stale in places.iter().skip(pulled.bundles.len()).filter(|place| place.exists()) {
+        std::fs::remove_file(stale)
+            .map_err(|error| CommandError::file(Code::FileUnwritable, "remove", stale, &error))?;
     }
     file::write_atomically(&path, &pulled.component, 0o644)?;
     let digest = Digest::of(&pulled.component);
