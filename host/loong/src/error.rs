@@ -109,6 +109,9 @@ const fn hint(code: Code) -> Option<&'static str> {
         Code::CompileLimit => {
             "the component is too large for its tier, or hostile; see `loong plugins check FILE`"
         }
+        Code::ContractUnsupported => {
+            "`loong plugins compat FILE` shows what it needs and what is offered; take another version of it, or of Loong"
+        }
         Code::Deadline => {
             "a manifest can ask for more time in `limits.deadline_ms`, up to what its tier allows"
         }

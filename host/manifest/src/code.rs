@@ -89,6 +89,7 @@ codes! {
     ComponentUnsupported "component_unsupported" Request "the component uses a feature that the host does not offer";
     ConfigInvalid "config_invalid" Request "a settings file is wrong";
     ConfinementUnavailable "confinement_unavailable" Refused "this machine cannot confine a program as its execution tier asks";
+    ContractUnsupported "contract_unsupported" Request "the component is built for a version of a contract that this host does not offer";
     Deadline "deadline" Plugin "the call did not end before its deadline";
     DependencyMissing "dependency_missing" Request "a plugin needs an interface that nothing offers";
     DependencyNeeded "dependency_needed" Refused "another installed plugin needs the one that would go";
@@ -119,6 +120,8 @@ codes! {
     NotWasm "not_wasm" Request "the file is not WebAssembly";
     OperationAmbiguous "operation_ambiguous" Request "more than one active operation has this name";
     OperationUnknown "operation_unknown" Request "no active plugin offers this operation";
+    PackageIncomplete "package_incomplete" Request "a component lacks something that its next step needs";
+    PackageInvalid "package_invalid" Refused "an archive is not a package of a component, or is not safe to read";
     PluginFailed "plugin_failed" Plugin "the plugin answered with an error of its own";
     PluginQuarantined "plugin_quarantined" Refused "the plugin is quarantined until a person clears it";
     PluginUnknown "plugin_unknown" Request "no plugin has this name";

@@ -134,6 +134,11 @@ impl InterfaceName {
         self.path.split(':').next().unwrap_or_default()
     }
 
+    /// `namespace:package`.
+    pub fn package(&self) -> &str {
+        self.path.split('/').next().unwrap_or_default()
+    }
+
     /// The version, where the name carries one.
     pub const fn version(&self) -> Option<&semver::Version> {
         self.version.as_ref()

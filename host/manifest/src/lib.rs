@@ -6,6 +6,7 @@ pub mod canonical;
 mod capability;
 mod code;
 mod confinement;
+pub mod contract;
 mod digest;
 mod egress;
 mod host;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use loong_inspect::Contents;
-use loong_manifest::{Code, Manifest, PluginId, Tier};
+use loong_manifest::{Code, Manifest, Tier};
 use loong_trust::{Candidate, Standing, TrustRoot, UtcTime, Verified};
 use serde::Serialize;
 
@@ -207,87 +207,9 @@ fn without_reasons(scope: &serde_json::Value) -> serde_json::Value {
     scope
 }
 
-/// Names of different publishers that are easily taken for one another, each pair once, the later one first.
-pub fn similar_names(ids: &[PluginId]) -> Vec<(PluginId, PluginId)> {
-    let mut by_look: BTreeMap<String, Vec<&PluginId>> = BTreeMap::new();
-    for id in ids {
-        by_look.entry(look(id.name())).or_default().push(id);
-    }
-    let mut pairs = Vec::new();
-    let mut note = |left: &PluginId, right: &PluginId| {
-        let pair = (left.max(right).clone(), left.min(right).clone());
-        if left.publisher() != right.publisher() && left.name() != right.name() && !pairs.contains(&pair) {
-            pairs.push(pair);
-        }
-    };
-    for same in by_look.values() {
-        for (at, left) in same.iter().enumerate() {
-            same.iter().skip(at + 1).for_each(|right| note(left, right));
-        }
-    }
-    // One letter more, less or other: found through what is left of each name without one of its letters, so that
-    // ten thousand names are not compared with each other.
-    let mut by_rest: BTreeMap<String, Vec<&PluginId>> = BTreeMap::new();
-    for id in ids.iter().filter(|id| id.name().len() >= 5) {
-        let name = id.name();
-        let mut rests: Vec<String> = (0..name.len())
-            .map(|at| {
-                name.char_indices().filter(|(place, _)| *place != at).map(|(_, letter)| letter).collect()
-            })
-            .collect();
-        rests.push(name.to_owned());
-        rests.sort();
-        rests.dedup();
-        for rest in rests {
-            by_rest.entry(rest).or_default().push(id);
-        }
-    }
-    for near in by_rest.values() {
-        for (at, left) in near.iter().enumerate() {
-            near.iter().skip(at + 1).for_each(|right| note(left, right));
-        }
-    }
-    pairs.sort();
-    pairs
-}
-
-/// What a name looks like at a glance.
-fn look(name: &str) -> String {
-    name.replace('-', "")
-        .replace("rn", "m")
-        .replace("vv", "w")
-        .replace(['1', 'i'], "l")
-        .replace('0', "o")
-        .replace('5', "s")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn check_names(names: &[&str], expected: &[(&str, &str)]) {
-        let ids: Vec<PluginId> = names.iter().map(|name| name.parse().unwrap()).collect();
-        let found: Vec<(String, String)> =
-            similar_names(&ids).iter().map(|(left, right)| (left.to_string(), right.to_string())).collect();
-        let expected: Vec<(String, String)> =
-            expected.iter().map(|(left, right)| ((*left).to_owned(), (*right).to_owned())).collect();
-        assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn names_that_look_alike_are_found() {
-        check_names(&["core:weather", "evil:weathor"], &[("evil:weathor", "core:weather")]);
-        check_names(&["core:weather", "evil:wheather"], &[("evil:wheather", "core:weather")]);
-        check_names(&["core:git-log", "evil:gitlog"], &[("evil:gitlog", "core:git-log")]);
-        check_names(&["core:mail", "evil:rnail"], &[("evil:rnail", "core:mail")]);
-        check_names(&["core:tool", "evil:t00l"], &[("evil:t00l", "core:tool")]);
-        // One's own names, the same name of another publisher (it says whose it is), short and different names.
-        check_names(&["core:weather", "core:weathor"], &[]);
-        check_names(&["core:weather", "acme:weather"], &[]);
-        check_names(&["core:git", "acme:get"], &[]);
-        check_names(&["core:weather", "acme:calendar"], &[]);
-    }
 
     #[test]
     fn the_rules_are_sorted() {

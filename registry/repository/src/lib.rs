@@ -20,6 +20,7 @@ mod folder;
 mod index;
 mod installed;
 mod metadata;
+mod names;
 mod resolve;
 pub mod scan;
 mod source;
@@ -31,6 +32,7 @@ pub use folder::{Adding, Folder, Missing, Published, PublishedRole, RoleKeys, Ro
 pub use index::{INDEX_SCHEMA, Index, IndexEntry};
 pub use installed::{Change, Differences, Installed, LOCK_SCHEMA, Lock, Locked, component_name, promised};
 pub use metadata::TIERS;
+pub use names::{similar_names, similar_to};
 pub use resolve::{Offered, ResolveError, Step, Wanted, resolve, without};
 pub use sigstore_tuf::Repository;
 pub use source::{Access, Directory, Http, Login, Oci, Pulled, Pushed, source};

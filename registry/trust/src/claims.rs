@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use loong_inspect::{Contents, Extern, ExternKind, without_descriptions};
+use loong_manifest::contract::{self, CONTRACTS, Fit};
 use loong_manifest::{
     Authority, InterfaceName, Manifest, OperationEntry, OperationName, Risk, authority_of_import,
 };
@@ -39,6 +40,11 @@ pub struct Operation {
 pub(crate) fn check(contents: &Contents, manifest: Option<&Manifest>) -> Result<Vec<Operation>, TrustError> {
     for import in &contents.imports {
         check_import(import, manifest)?;
+    }
+    let exports = contents.exports.iter().filter_map(|export| export.interface.as_ref());
+    // Of what others than Loong define, an export that nobody calls does no harm.
+    for interface in exports.filter(|interface| interface.namespace() == "loong") {
+        check_contract(interface)?;
     }
     let contract_names = contract_operations(&contents.exports);
     let entries: BTreeMap<&OperationName, &OperationEntry> =
@@ -76,7 +82,11 @@ fn check_import(import: &Extern, manifest: Option<&Manifest>) -> Result<(), Trus
         return Err(unknown());
     };
     let undeclared = |import: String, capability| Err(TrustError::ImportUndeclared { import, capability });
-    match (authority_of_import(interface), manifest) {
+    let authority = authority_of_import(interface);
+    if authority != Authority::Unknown {
+        check_contract(interface)?;
+    }
+    match (authority, manifest) {
         (Authority::None, _) => Ok(()),
         // Linked without any authority (no folders, every address refused), for components that were not
         // written for Loong. One that was must not ask for what it cannot get.
@@ -97,6 +107,18 @@ fn check_import(import: &Extern, manifest: Option<&Manifest>) -> Result<(), Trus
             }
         }
     }
+}
+
+/// An interface of a contract has to be of a version that this host offers, or of a newer one that is compatible:
+/// whether it uses what is new, linking finds out.
+fn check_contract(interface: &InterfaceName) -> Result<(), TrustError> {
+    if contract::fit(interface) != Some(Fit::Unsupported) {
+        return Ok(());
+    }
+    let same = CONTRACTS.iter().filter(|offered| offered.package == interface.package());
+    let offered: Vec<String> = same.map(ToString::to_string).collect();
+    let offered = if offered.is_empty() { "no such package".to_owned() } else { offered.join(", ") };
+    Err(TrustError::ContractUnsupported { interface: interface.clone(), offered })
 }
 
 fn covers(manifest: &Manifest, interface: &InterfaceName, function: &str) -> bool {

@@ -1,7 +1,7 @@
 //! Why something was refused.
 
 use loong_inspect::InspectError;
-use loong_manifest::{Code, Digest, ManifestError, OperationName, escape};
+use loong_manifest::{Code, Digest, InterfaceName, ManifestError, OperationName, escape};
 
 use crate::file::FileError;
 use crate::{KeyId, UtcTime};
@@ -40,6 +40,14 @@ pub enum TrustError {
     ImportUnknown {
         /// The import's name.
         import: String,
+    },
+    /// The component is built for another version of a contract.
+    #[error("is built for `{interface}`, and this host offers {offered}")]
+    ContractUnsupported {
+        /// The interface that it imports or exports.
+        interface: InterfaceName,
+        /// What the host offers instead.
+        offered: String,
     },
     /// The component offers an operation that its manifest does not list.
     #[error("exports the operation `{operation}`, but its manifest does not list it")]
@@ -214,6 +222,7 @@ impl TrustError {
             Self::ManifestMissing { .. } => Code::ManifestMissing,
             Self::ImportUndeclared { .. } | Self::OperationUndeclared { .. } => Code::ManifestUnderdeclared,
             Self::ImportUnknown { .. } => Code::ImportUnknown,
+            Self::ContractUnsupported { .. } => Code::ContractUnsupported,
             Self::OperationMissing { .. } | Self::SchemaDiffers { .. } => Code::ManifestMismatch,
             Self::Malformed { .. } => Code::SignatureMalformed,
             Self::SignatureInvalid { .. } | Self::Keyless { .. } => Code::SignatureInvalid,

@@ -121,12 +121,15 @@ impl Fixture {
 
 /// A component that does nothing, with a manifest of these members.
 fn component(id: &str, version: &str, more: &Value) -> Vec<u8> {
+    component_of("(component)", id, version, more)
+}
+
+fn component_of(text: &str, id: &str, version: &str, more: &Value) -> Vec<u8> {
     let mut manifest = json!({
         "id": id, "version": version, "kind": "tool", "summary": "Greets people", "licence": "Apache-2.0",
     });
     manifest.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    loong_inspect::with_manifest(&wat::parse_str("(component)").unwrap(), manifest.to_string().as_bytes())
-        .unwrap()
+    loong_inspect::with_manifest(&wat::parse_str(text).unwrap(), manifest.to_string().as_bytes()).unwrap()
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -178,6 +181,99 @@ fn a_plugin_is_installed_updated_pinned_and_removed() {
         ["+acme:greet 1.0.0", "acme:greet 1.0.0 → 1.1.0", "acme:greet 1.1.0 → 1.0.0", "-acme:greet 1.0.0"]
     {
         assert!(events.contains(change), "{change} is not in {events}");
+    }
+}
+
+/// The version of `acme:greet` that calls reach.
+fn active(fixture: &Fixture) -> Value {
+    let status: Value =
+        serde_json::from_str(&fixture.does(&["plugins", "status", "acme:greet", "--json"])).unwrap();
+    status["plugins"][0]["version"].clone()
+}
+
+#[test]
+fn a_version_that_is_installed_takes_the_place_of_the_one_before() {
+    let fixture = Fixture::new();
+    fixture.does(&["plugins", "install", "acme:greet", "--yes"]);
+    fixture.add(&component("acme:greet", "1.1.0", &json!({})));
+    fixture.publish();
+    let told = fixture.does(&["plugins", "diff", "acme:greet"]);
+    assert!(told.contains("1.0.0 → 1.1.0"), "{told}");
+    fixture.does(&["plugins", "update", "--yes"]);
+    assert_eq!(active(&fixture), "1.1.0");
+    let swapped = fixture.does(&["audit", "recent", "--kind", "plugin_swapped", "--json"]);
+    assert!(swapped.contains("\"version\": \"1.1.0\""), "{swapped}");
+    fixture.does(&["plugins", "undo", "--yes"]);
+    assert_eq!(active(&fixture), "1.0.0");
+
+    // One that cannot be instantiated never serves, and what was installed before is installed again.
+    let text =
+        "(component (core module $m (func $f unreachable) (start $f)) (core instance (instantiate $m)))";
+    fixture.add(&component_of(text, "acme:greet", "1.2.0", &json!({})));
+    fixture.publish();
+    let said = fixture.refused(&["plugins", "update", "--yes"], "health_failed", 3);
+    assert!(said.contains("what was installed before is installed again"), "{said}");
+    assert_eq!(fixture.installed(), ["acme:greet 1.0.0"]);
+    assert_eq!(active(&fixture), "1.0.0");
+    let history = fixture.does(&["plugins", "history"]);
+    assert!(history.contains("acme:greet could not take over"), "{history}");
+}
+
+#[test]
+fn a_name_that_is_easily_taken_for_another_is_shown() {
+    let fixture = Fixture::new();
+    let other = ["registry", "publisher", "acne", "--tier", "verified-community", "--key", "acne"];
+    let key = ["keys", "generate", "--name", "acne", "--publisher", "acne", "--tier", "verified-community"];
+    fixture.ok(true, &[&["registry"], &key[..]].concat());
+    fixture.ok(true, &[&other[..], &["--repository", "repo"]].concat());
+    fs::write(fixture.sandbox.work().join("other.wasm"), component("acne:greeet", "1.0.0", &json!({})))
+        .unwrap();
+    fixture.ok(true, &["plugins", "sign", "other.wasm", "--key", "acne"]);
+    fixture.ok(true, &["registry", "add", "other.wasm", "--repository", "repo"]);
+    fixture.publish();
+    let plan = fixture.does(&["plugins", "install", "acne:greeet", "--dry-run"]);
+    assert!(plan.contains("! acne:greeet is easily taken for acme:greet"), "{plan}");
+}
+
+#[test]
+fn an_entry_is_looked_at_before_it_is_installed() {
+    let fixture = Fixture::new();
+    let asks = json!({ "capabilities": { "kv": { "reason": "remembers whom it greeted" } } });
+    fixture.add(&component("acme:greet", "1.1.0", &asks));
+    fixture.publish();
+    let info = fixture.does(&["plugins", "info", "acme:greet"]);
+    assert!(info.contains("acme:greet 1.1.0") && info.contains("registry `main`"), "{info}");
+    let info = fixture.does(&["plugins", "info", "acme:greet@1.0.0", "--json"]);
+    let info: Value = serde_json::from_str(&info).unwrap();
+    assert_eq!((&info["version"], &info["registry"]), (&json!("1.0.0"), &json!("main")));
+    let told = fixture.does(&["plugins", "diff", "acme:greet@1.0.0", "acme:greet@1.1.0"]);
+    assert!(told.contains("!  asks for kv"), "{told}");
+    assert!(fixture.installed().is_empty());
+    fixture.refused(&["plugins", "info", "acme:greet@9.0.0"], "entry_unknown", 1);
+    fixture.refused(&["plugins", "diff", "acme:nobody"], "plugin_unknown", 1);
+}
+
+#[test]
+fn contracts_are_compared_before_anything_is_installed() {
+    let fixture = Fixture::new();
+    let asks = json!({ "capabilities": { "kv": { "reason": "remembers whom it greeted" } } });
+    let importing = |version: &str| {
+        format!(
+            r#"(component (import "loong:host/kv@{version}" (instance (export "f" (func)))) (import "wasi:io/poll@0.2.99" (instance)))"#
+        )
+    };
+    fixture.add(&component_of(&importing("0.1.0"), "acme:greet", "1.1.0", &asks));
+    fixture.publish();
+    let compat = fixture.does(&["plugins", "compat", "acme:greet@1.1.0"]);
+    assert!(compat.contains("loong:host  0.1.0") && compat.contains("wasi:io"), "{compat}");
+    let own = fixture.does(&["plugins", "compat"]);
+    assert!(own.contains("loong:provider") && own.contains("wasi:sockets"), "{own}");
+
+    let newer = component_of(&importing("0.2.0"), "acme:greet", "2.0.0", &asks);
+    fs::write(fixture.sandbox.work().join("newer.wasm"), newer).unwrap();
+    for command in [&["plugins", "compat", "newer.wasm"][..], &["plugins", "info", "newer.wasm"]] {
+        let said = fixture.refused(command, "contract_unsupported", 1);
+        assert!(said.contains("loong:host/kv@0.2.0") && said.contains("loong:host@0.1.0"), "{said}");
     }
 }
 

@@ -9,11 +9,11 @@ use loong_trust::{Signer, Verified};
 use serde_json::{Value, json};
 
 use super::check_list::standing_text;
+use super::subject::{Finder, Subject};
 use super::{bytes_text, weighing};
 use crate::error::CommandError;
 use crate::grant::GrantArgs;
 use crate::host;
-use crate::locate::{self, PluginPath};
 use crate::places::Places;
 use crate::ui::Ui;
 
@@ -23,10 +23,11 @@ use crate::ui::Ui;
 Examples:
   loong plugins info word-count.wasm
   loong plugins info core:git
-  loong plugins info core:git --policy strict --json")]
+  loong plugins info core:git --policy strict --json
+  loong plugins info acme:weather@1.2.0               a version in a connected registry; nothing is installed")]
 pub struct InfoArgs {
-    /// A component file, or the id of one that `loong plugins list` shows
-    #[arg(value_name = "FILE|ID")]
+    /// A component file, the id of one that is here, or one in a connected registry
+    #[arg(value_name = "FILE|ID[@VERSION]")]
     plugin: String,
     /// Look in this folder too, before the installed ones (may be repeated)
     #[arg(long, value_name = "DIR")]
@@ -36,17 +37,17 @@ pub struct InfoArgs {
 }
 
 pub(super) fn run(ui: &mut Ui, places: &Places, args: &InfoArgs) -> Result<(), CommandError> {
-    let path = PluginPath::new(&args.plugins, places)?.find(&args.plugin)?;
-    let root = host::trust_root(places)?;
-    let verified = loong_trust::verify(locate::candidate(&path)?, &root, host::now_ms() / 1000)
-        .map_err(|error| CommandError::from(error).detail(format!("in `{}`", path.display())))?;
-    let (policy, offer) = weighing(&args.grants, places, &verified)?;
-    let preview = loong_policy::preview(&policy, &verified, &offer);
+    let subject = Finder::new(ui, places, &args.plugins)?.find(&args.plugin)?;
+    let verified = &subject.verified;
+    let (policy, offer) = weighing(&args.grants, places, verified)?;
+    let preview = loong_policy::preview(&policy, verified, &offer);
     let peaks = peaks(places, verified.digest())?;
     if ui.json() {
         let contents = verified.contents();
         let value = json!({
-            "path": path,
+            "path": subject.path,
+            "registry": subject.offered.as_ref().map(|offered| &offered.registry),
+            "entry": subject.offered.as_ref().map(|offered| &offered.entry),
             "id": verified.id(),
             "version": verified.version(),
             "digest": verified.digest(),
@@ -73,10 +74,10 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &InfoArgs) -> Result<(), C
         ui.document("loong.plugins.info/1", &value);
         return Ok(());
     }
-    head(ui, &path, &verified, &preview);
+    head(ui, &subject, &preview);
     asked(ui, &preview);
-    operations(ui, &verified);
-    limits(ui, &verified, &preview, &peaks);
+    operations(ui, verified);
+    limits(ui, verified, &preview, &peaks);
     Ok(())
 }
 
@@ -105,18 +106,28 @@ fn section(ui: &mut Ui, title: &str, rows: &[Vec<String>]) {
     }
 }
 
-fn head(ui: &mut Ui, path: &std::path::Path, verified: &Verified, preview: &Preview) {
+fn head(ui: &mut Ui, subject: &Subject, preview: &Preview) {
+    let verified = &subject.verified;
     let manifest = verified.manifest();
     ui.line(format!("{} {}", verified.id(), verified.version()));
     if let Some(Manifest { summary, .. }) = manifest {
         ui.line(summary);
     }
     let mut rows = vec![
-        ("file", format!("{} ({})", path.display(), bytes_text(verified.bytes().len() as u64))),
+        (
+            if subject.path.is_some() { "file" } else { "from" },
+            format!("{} ({})", subject.place(), bytes_text(verified.bytes().len() as u64)),
+        ),
         ("digest", verified.digest().to_string()),
         ("signed", standing_text(verified.standing())),
         ("tier", verified.tier().to_string()),
     ];
+    if let Some(offered) = &subject.offered {
+        let facts = &offered.entry.facts;
+        rows.push(("published", facts.published.to_string()));
+        let yanked = facts.yanked.as_ref();
+        rows.extend(yanked.map(|yanked| ("taken back", format!("on {}: {}", yanked.since, yanked.reason))));
+    }
     if let Some(manifest) = manifest {
         rows.push(("kind", manifest.kind.as_str().to_owned()));
         let more =

@@ -4,24 +4,24 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 
 use loong_kernel::{Durability, Event, Ledger as _};
-use loong_manifest::{Code, Digest, PluginId, escape};
-use loong_repository::scan::ScanRules;
+use loong_manifest::contract::Fit;
+use loong_manifest::{Code, Digest, PluginId, Tier, escape};
 use loong_repository::{
-    Change, Client, Installed, Lock, Locked, Offered, RepositoryError, Step, Wanted, component_name, resolve,
-    without,
+    Change, Installed, Lock, Locked, Offered, RepositoryError, Step, Wanted, resolve, without,
 };
-use loong_trust::{Candidate, TrustRoot, UtcTime, Verified};
+use loong_trust::{TrustRoot, Verified};
 use serde_json::json;
 
-use super::counted;
-use super::plan::{Ask, Fetched, Item, answer, choose, may, setup, show};
+use super::compat::{self, Need};
+use super::plan::{Ask, Fetched, Item, answer, may, setup, show};
+use super::sources::{self, Sources, now};
+use super::{counted, swap};
 use crate::authority::{Side, differences};
 use crate::error::CommandError;
 use crate::grant::GrantArgs;
 use crate::host;
 use crate::locate;
 use crate::places::Places;
-use crate::registries;
 use crate::scanning;
 use crate::ui::Ui;
 
@@ -98,57 +98,6 @@ pub struct RemoveArgs {
     pub(super) yes: bool,
 }
 
-/// The registries as they are now.
-struct Sources {
-    rules: ScanRules,
-    clients: BTreeMap<String, Client>,
-    offered: Vec<Offered>,
-}
-
-pub(super) fn now() -> UtcTime {
-    UtcTime::from_unix_s(host::now_ms() / 1000)
-}
-
-/// What the connected registries offer. One that does not hold is a warning, unless it is the only one.
-pub(super) fn offered(ui: &Ui, places: &Places) -> Result<Vec<Offered>, CommandError> {
-    Ok(sources(ui, places)?.offered)
-}
-
-fn sources(ui: &Ui, places: &Places) -> Result<Sources, CommandError> {
-    let all = registries::all(places)?;
-    if all.is_empty() {
-        return Err(CommandError::new(Code::RepositoryUnreachable, "no registry is connected")
-            .hint("`loong registry connect NAME FOLDER` connects one"));
-    }
-    let rules = scanning::rules(places)?.thorough();
-    let mut sources = Sources { rules, clients: BTreeMap::new(), offered: Vec::new() };
-    let mut failed = None;
-    for registry in all {
-        let read = host::wait(async {
-            let mut client = registry.refresh(places, now()).await?;
-            let offered = registry.offered(&mut client, now()).await?;
-            Ok::<_, CommandError>((client, offered))
-        })?;
-        match read {
-            Ok((client, offered)) => {
-                sources.offered.extend(offered);
-                sources.clients.insert(registry.name, client);
-            }
-            Err(error) => {
-                ui.warning(format!(
-                    "registry `{}` is left out: {} [{}]",
-                    registry.name, error.headline, error.code
-                ));
-                failed = Some(error);
-            }
-        }
-    }
-    match failed {
-        Some(error) if sources.clients.is_empty() => Err(error),
-        _ => Ok(sources),
-    }
-}
-
 pub(super) fn run(ui: &mut Ui, places: &Places, args: &InstallArgs) -> Result<(), CommandError> {
     if let Some(path) = &args.locked {
         let lock = Lock::read(&locate::read_bounded(path, 64 << 20)?)?;
@@ -208,7 +157,7 @@ fn change(
     args: &PlanArgs,
     steps: impl FnOnce(&Sources, &Lock) -> Result<Vec<Step>, CommandError>,
 ) -> Result<(), CommandError> {
-    let mut sources = sources(ui, places)?;
+    let mut sources = Sources::open(ui, places)?;
     super::refresh::warn(ui, places, &sources.offered)?;
     let installed = Installed::new(places.installed());
     let change = installed.change()?;
@@ -247,7 +196,9 @@ fn change(
         change.put(&item.digest, &item.fetched.files)?;
         plugins.insert(item.id.clone(), item.fetched.locked.clone());
     }
+    let before = change.before().clone();
     let lock = commit(places, &installed, change, plugins, command)?;
+    take_over(ui, places, &installed, &before, &lock)?;
     if ui.json() {
         answer(ui, &items, &lock, true);
     } else {
@@ -256,7 +207,6 @@ fn change(
             counted(items.len(), "plugin", "plugins"),
             lock.generation
         ));
-        choose(ui, &items);
     }
     Ok(())
 }
@@ -271,29 +221,23 @@ fn item(
     step: Step,
 ) -> Result<Item, CommandError> {
     let Step { offered: Offered { registry, tier, entry }, before, needed } = step;
-    let named = |error: CommandError| {
-        error.detail(format!("`{}` {} from registry `{registry}`", entry.id, entry.version))
-    };
-    let client = sources.clients.get_mut(&registry).ok_or_else(|| {
-        CommandError::new(Code::RepositoryUnreachable, format!("registry `{registry}` does not answer"))
-    })?;
-    let mut files = BTreeMap::new();
-    for file in &entry.files {
-        let bytes = host::wait(client.fetch(file, now()))?.map_err(|error| named(error.into()))?;
-        files.insert(file.path.rsplit('/').next().unwrap_or_default().to_owned(), bytes);
-    }
-    let verified = verified(&entry.id, &files, root).map_err(named)?;
-    let found = (verified.id().clone(), verified.version().clone());
-    if found != (entry.id.clone(), entry.version.clone()) {
-        return Err(named(CommandError::new(
-            Code::ManifestMismatch,
-            format!("the component calls itself `{}` {}", found.0, found.1),
-        )));
-    }
+    let named = |error: CommandError| sources::named(error, &registry, &entry);
+    let (files, verified) = sources.fetch(&registry, &entry, root)?;
     let report = scanning::scan(&verified, &installed.component(&entry.id, &entry.digest), &sources.rules)?;
     if report.blocked {
         return Err(named(scanning::refusal(&verified, &report)));
     }
+    let similar_to = {
+        let others = sources.offered.iter().filter(|offer| offer.tier >= tier).map(|offer| &offer.entry.id);
+        loong_repository::similar_to(&entry.id, others.chain(lock.plugins.keys()))
+    };
+    let newer_contracts = compat::needs(&verified)
+        .into_iter()
+        .filter(|need| need.fit == Fit::Newer)
+        .map(|Need { package, needs, .. }| {
+            format!("{package}@{}", needs.unwrap_or(semver::Version::new(0, 0, 0)))
+        })
+        .collect();
     let after = side(places, verified)?;
     let known = lock.plugins.get(&entry.id).map(|plugin| installed.component(&entry.id, &plugin.digest));
     let asks = match known.filter(|path| path.is_file()) {
@@ -343,21 +287,12 @@ fn item(
         needed_by: needed.map(|(_, by)| by),
         asks,
         setup: setup(&verified),
+        similar_to,
+        newer_contracts,
         registry,
         id: entry.id,
         fetched: Fetched { files, locked },
     })
-}
-
-fn verified(
-    id: &PluginId,
-    files: &BTreeMap<String, Vec<u8>>,
-    root: &TrustRoot,
-) -> Result<Verified, CommandError> {
-    let component = files.get(&component_name(id)).cloned().unwrap_or_default();
-    let bundles = loong_trust::bundle_names(&component_name(id));
-    let bundles = bundles.iter().filter_map(|name| files.get(name).cloned());
-    Ok(loong_trust::verify(Candidate::read(component, bundles, id.name())?, root, now().unix_s())?)
 }
 
 fn side(places: &Places, verified: Verified) -> Result<Side, CommandError> {
@@ -415,6 +350,68 @@ pub(super) fn commit(
     Ok(lock)
 }
 
+/// Where another version is installed now, it takes the place of the one before, in runs that are under way too, with
+/// the checks and the probation of every swap. If one of them cannot, what was installed before is installed again.
+pub(super) fn take_over(
+    ui: &Ui,
+    places: &Places,
+    installed: &Installed,
+    before: &Lock,
+    after: &Lock,
+) -> Result<(), CommandError> {
+    // What is unverified is loaded by its file only, so there is no place to take.
+    let active = |lock: &Lock, id: &PluginId| {
+        lock.plugins.get(id).filter(|plugin| plugin.tier > Tier::Unverified).map(|plugin| plugin.digest)
+    };
+    let spinner = ui.spinner();
+    let mut taken: Vec<(PluginId, Digest)> = Vec::new();
+    for id in &in_order(after.differences(before).changed, after) {
+        let (Some(old), Some(new)) = (active(before, id), active(after, id)) else { continue };
+        if old == new {
+            continue;
+        }
+        spinner.set_message(format!("{id}: checking the version that takes over"));
+        spinner.tick();
+        let Err(error) = swap::take_over(ui, places, id, &new) else {
+            taken.push((id.clone(), old));
+            continue;
+        };
+        spinner.finish_and_clear();
+        let change = installed.change()?;
+        commit(
+            places,
+            installed,
+            change,
+            before.plugins.clone(),
+            &format!("undo: {id} could not take over"),
+        )?;
+        for (id, old) in taken.into_iter().rev() {
+            if let Err(error) = swap::take_over(ui, places, &id, &old) {
+                ui.warning(format!("`{id}` stays swapped: {} [{}]", error.headline, error.code));
+            }
+        }
+        return Err(error.detail("what was installed before is installed again, and goes on serving"));
+    }
+    spinner.finish_and_clear();
+    Ok(())
+}
+
+/// Those that others need come first, so that each finds what it needs in its new version.
+fn in_order(mut ids: Vec<PluginId>, lock: &Lock) -> Vec<PluginId> {
+    let needs = |id: &PluginId, other: &PluginId| match (lock.plugins.get(id), lock.plugins.get(other)) {
+        (Some(one), Some(two)) if id != other => {
+            one.needs.iter().any(|wanted| two.offers.iter().any(|offered| offered.satisfies(wanted)))
+        }
+        _ => false,
+    };
+    let mut ordered = Vec::new();
+    while !ids.is_empty() {
+        let free = ids.iter().position(|id| !ids.iter().any(|other| needs(id, other)));
+        ordered.push(ids.remove(free.unwrap_or_default()));
+    }
+    ordered
+}
+
 pub(super) fn remove(ui: &mut Ui, places: &Places, args: &RemoveArgs) -> Result<(), CommandError> {
     let installed = Installed::new(places.installed());
     let change = installed.change()?;
@@ -445,7 +442,7 @@ fn locked(ui: &mut Ui, places: &Places, wanted: &Lock, args: &PlanArgs) -> Resul
     let change = installed.change()?;
     let missing: Vec<(&PluginId, &Locked)> =
         wanted.plugins.iter().filter(|(_, plugin)| !installed.holds(plugin)).collect();
-    let mut sources = if missing.is_empty() { None } else { Some(sources(ui, places)?) };
+    let mut sources = if missing.is_empty() { None } else { Some(Sources::open(ui, places)?) };
     for (id, plugin) in &missing {
         let found = sources.as_mut().and_then(|sources| {
             let same = |offer: &&Offered| offer.entry.id == **id && offer.entry.digest == plugin.digest;
@@ -489,7 +486,9 @@ fn locked(ui: &mut Ui, places: &Places, wanted: &Lock, args: &PlanArgs) -> Resul
             .hint("look at it with `--dry-run`, then give `--yes`"));
         }
         ui.confirm("What is installed will be exactly what the lock file names", args.yes)?;
-        commit(places, &installed, change, wanted.plugins.clone(), "install --locked")?;
+        let before = change.before().clone();
+        let lock = commit(places, &installed, change, wanted.plugins.clone(), "install --locked")?;
+        take_over(ui, places, &installed, &before, &lock)?;
     }
     if ui.json() {
         ui.document("loong.plugins.locked/1", &json!({ "differences": differences, "done": !args.dry_run }));

@@ -5,7 +5,7 @@ use loong_repository::{Differences, Installed, Lock};
 use serde_json::{Value, json};
 
 use super::counted;
-use super::install::commit;
+use super::install::{commit, take_over};
 use crate::error::CommandError;
 use crate::places::Places;
 use crate::ui::Ui;
@@ -135,7 +135,9 @@ pub(super) fn undo(ui: &mut Ui, places: &Places, args: &UndoArgs) -> Result<(), 
     };
     let differences = Lock { plugins: plugins.clone(), ..Lock::empty() }.differences(change.before());
     ui.confirm(&format!("Generation {to} will be installed again: {}", text(&differences)), args.yes)?;
+    let before = change.before().clone();
     let lock = commit(places, &installed, change, plugins, &format!("undo --to {to}"))?;
+    take_over(ui, places, &installed, &before, &lock)?;
     if ui.json() {
         ui.document(
             "loong.plugins.undo/1",

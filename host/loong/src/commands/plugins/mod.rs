@@ -4,6 +4,8 @@ mod bench;
 mod build;
 mod check;
 mod check_list;
+mod compat;
+mod diff;
 mod info;
 mod init;
 mod install;
@@ -15,7 +17,9 @@ mod project;
 mod refresh;
 mod search;
 mod sign;
+mod sources;
 mod status;
+mod subject;
 mod swap;
 mod template;
 mod test;
@@ -56,6 +60,8 @@ pub enum PluginsCommand {
     Undo(installed::UndoArgs),
     List(list::ListArgs),
     Info(info::InfoArgs),
+    Diff(diff::DiffArgs),
+    Compat(compat::CompatArgs),
     Status(status::StatusArgs),
     Swap(swap::SwapArgs),
     Rollback(swap::RollbackArgs),
@@ -83,6 +89,8 @@ pub fn run(ui: &mut Ui, places: &Places, command: PluginsCommand) -> Result<(), 
         PluginsCommand::Undo(args) => installed::undo(ui, places, &args),
         PluginsCommand::List(args) => list::run(ui, places, &args),
         PluginsCommand::Info(args) => info::run(ui, places, &args),
+        PluginsCommand::Diff(args) => diff::run(ui, places, &args),
+        PluginsCommand::Compat(args) => compat::run(ui, places, &args),
         PluginsCommand::Status(args) => status::run(ui, places, &args),
         PluginsCommand::Swap(args) => swap::run(ui, places, &args),
         PluginsCommand::Rollback(args) => swap::roll_back(ui, places, &args),

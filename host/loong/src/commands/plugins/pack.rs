@@ -4,11 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use loong_inspect::{Extern, Offer, without_descriptions};
-use loong_manifest::{Authority, Code, Manifest, OperationName, authority_of_import};
+use loong_manifest::{Authority, Code, Compatibility, Manifest, OperationName, authority_of_import};
 use loong_trust::{Candidate, TrustRoot, Verified, file};
 use serde_json::json;
 
-use super::{BYTES_MAX, bytes_text, check_list, counted, project, stem};
+use super::{BYTES_MAX, bytes_text, check_list, compat, counted, project, stem};
 use crate::error::CommandError;
 use crate::locate;
 use crate::ui::Ui;
@@ -125,7 +125,7 @@ pub(super) fn componentize(bytes: Vec<u8>) -> Result<Vec<u8>, CommandError> {
     })
 }
 
-/// The manifest with the texts and schemas of every operation. What the WIT does not offer, such as what a tool
+/// The manifest with the texts and schemas of every operation, and the contracts that this Loong offers to it. What the WIT does not offer, such as what a tool
 /// adds by itself, has no text.
 pub(super) fn completed(
     mut manifest: Manifest,
@@ -161,6 +161,10 @@ pub(super) fn completed(
         }
         entry.input = Some(source.input.clone());
         entry.output = Some(source.output.clone());
+    }
+    if manifest.compatibility.is_none() {
+        let wit = compat::offered_to(&contents);
+        manifest.compatibility = (!wit.is_empty()).then_some(Compatibility { wit });
     }
     Ok(manifest)
 }

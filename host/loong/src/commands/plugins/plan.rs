@@ -32,6 +32,10 @@ pub(super) struct Item {
     /// What it asks for: all of it for a new plugin, what is new for another version.
     pub(super) asks: Vec<Ask>,
     pub(super) setup: Vec<String>,
+    /// Plugins of the same or a higher tier that its name is easily taken for.
+    pub(super) similar_to: Vec<PluginId>,
+    /// Contracts of which it may need something that this host does not offer yet.
+    pub(super) newer_contracts: Vec<String>,
     #[serde(skip)]
     pub(super) fetched: Fetched,
 }
@@ -88,6 +92,15 @@ pub(super) fn show(ui: &mut Ui, items: &[Item]) {
         if let Some(by) = &item.needed_by {
             ui.line(format!("{} is needed by {by}", item.id));
         }
+        for other in &item.similar_to {
+            ui.line(format!("! {} is easily taken for {other}: is it the one that you mean?", item.id));
+        }
+        for contract in &item.newer_contracts {
+            ui.line(format!(
+                "! {} is built for {contract}, which is newer than what this Loong offers",
+                item.id
+            ));
+        }
         // A capability of many scopes is one line here; `--json` has them all.
         for (at, ask) in item.asks.iter().enumerate() {
             let same = |other: &&Ask| other.what == ask.what && other.reason == ask.reason;
@@ -123,7 +136,9 @@ pub(super) fn may(ui: &Ui, items: &[Item], args: &PlanArgs) -> Result<(), Comman
     if args.dry_run {
         return Ok(());
     }
-    let asks = items.iter().any(|item| !item.asks.is_empty() || item.tier < Tier::Official);
+    let asks = items
+        .iter()
+        .any(|item| !item.asks.is_empty() || !item.similar_to.is_empty() || item.tier < Tier::Official);
     let is_there = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     if asks && !args.yes && !is_there {
         return Err(CommandError::new(
@@ -133,16 +148,6 @@ pub(super) fn may(ui: &Ui, items: &[Item], args: &PlanArgs) -> Result<(), Comman
         .hint("look at it with `--dry-run`, then give `--yes`"));
     }
     ui.confirm(&format!("{} will be installed", counted(items.len(), "plugin", "plugins")), args.yes)
-}
-
-/// Where another version was chosen before, that one goes on serving until a person swaps.
-pub(super) fn choose(ui: &Ui, items: &[Item]) {
-    for item in items.iter().filter(|item| item.from.is_some()) {
-        ui.note(format!(
-            "runs that begin now take {} {}; where a version was chosen with `swap`, choose it: loong plugins swap {} {}",
-            item.id, item.to, item.id, item.to
-        ));
-    }
 }
 
 pub(super) fn answer(ui: &mut Ui, items: &[Item], lock: &Lock, done: bool) {

@@ -9,7 +9,8 @@ use loong_trust::TrustRoot;
 use serde::Serialize;
 use serde_json::json;
 
-use super::install::{commit, now, offered};
+use super::install::commit;
+use super::sources::{Sources, now};
 use super::status;
 use crate::error::CommandError;
 use crate::host;
@@ -73,7 +74,7 @@ struct Found {
 }
 
 pub(super) fn run(ui: &mut Ui, places: &Places) -> Result<(), CommandError> {
-    let offered = offered(ui, places)?;
+    let offered = Sources::open(ui, places)?.offered;
     let found = apply(places, &offered)?;
     if ui.json() {
         ui.document("loong.plugins.refresh/1", &json!({ "taken_back": found }));

@@ -4,7 +4,7 @@ use loong_manifest::Tier;
 use loong_repository::{Installed, Offered};
 use serde_json::{Value, json};
 
-use super::install::offered;
+use super::sources::Sources;
 use crate::error::CommandError;
 use crate::places::Places;
 use crate::ui::Ui;
@@ -32,7 +32,7 @@ pub struct SearchArgs {
 pub(super) fn run(ui: &mut Ui, places: &Places, args: &SearchArgs) -> Result<(), CommandError> {
     let lock = Installed::new(places.installed()).lock()?;
     let words: Vec<String> = args.words.iter().map(|word| word.to_lowercase()).collect();
-    let mut found: Vec<Offered> = offered(ui, places)?;
+    let mut found: Vec<Offered> = Sources::open(ui, places)?.offered;
     found.retain(|offer| {
         args.tier.is_none_or(|tier| offer.tier >= tier)
             && (args.all || offer.entry.facts.yanked.is_none())

@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use loong_kernel::{Event, PluginPhase};
-use loong_manifest::{Code, PluginId, Tier};
+use loong_manifest::{Code, Digest, PluginId, Tier};
 use loong_store::Version;
 use serde_json::json;
 
@@ -82,7 +82,8 @@ struct Plan {
 }
 
 fn swap(ui: &mut Ui, host: &Host, session: &Session, args: &SwapArgs) -> Result<(), CommandError> {
-    let plan = plan(host, args)?;
+    let wanted = |entry: &Entry| entry.manifest.version.to_string() == args.to;
+    let plan = plan(host, &args.plugin, &args.to, wanted)?;
     let old = plan.before.as_ref().map(version);
     let new = version(&plan.after);
     if host.path().chosen(&plan.id).is_some_and(|chosen| chosen.now.digest == new.digest) {
@@ -126,36 +127,68 @@ fn swap(ui: &mut Ui, host: &Host, session: &Session, args: &SwapArgs) -> Result<
         ),
     };
     ui.confirm(&question, args.yes)?;
-    let store = host.store();
-    let number = host.wait(store.begin_swap(&plan.id, old.as_ref().map(|old| old.digest), new.clone()))?;
-    if let Err(error) = examine(host, session, &plan) {
-        host.wait(store.refuse_swap(number, &error.headline))?;
-        return Err(error);
-    }
-    host.wait(switch(host, session, &plan, number, old.clone(), &new))?;
+    carry_out(host, session, &plan, old.clone(), &new)?;
     answer(ui, &plan, &old, &new, true);
     Ok(())
 }
 
-fn plan(host: &Host, args: &SwapArgs) -> Result<Plan, CommandError> {
-    let (id, versions) = versions(host, &args.plugin)?;
-    let wanted = |entry: &&Entry| entry.manifest.version.to_string() == args.to;
-    let mut found: Vec<&Entry> = versions.iter().filter(wanted).collect();
+/// Lets an installed version take the place of the one that is active, once a person agreed to the plan that holds it.
+pub(super) fn take_over(
+    ui: &Ui,
+    places: &Places,
+    id: &PluginId,
+    digest: &Digest,
+) -> Result<(), CommandError> {
+    let host = Host::open(ui, places, &LoadArgs::default())?;
+    if host.path().chosen(id).is_some_and(|chosen| chosen.now.digest == *digest) {
+        return Ok(());
+    }
+    let session = host.start(&format!("plugins swap {id}"))?;
+    let wanted = |entry: &Entry| entry.digest().as_ref() == Some(digest);
+    let result = plan(&host, &id.to_string(), &digest.short(), wanted).and_then(|plan| {
+        let (old, new) = (plan.before.as_ref().map(version), version(&plan.after));
+        carry_out(&host, &session, &plan, old, &new)
+    });
+    host.finish(&session, result)
+}
+
+fn carry_out(
+    host: &Host,
+    session: &Session,
+    plan: &Plan,
+    old: Option<Version>,
+    new: &Version,
+) -> Result<(), CommandError> {
+    let store = host.store();
+    let number = host.wait(store.begin_swap(&plan.id, old.as_ref().map(|old| old.digest), new.clone()))?;
+    if let Err(error) = examine(host, session, plan) {
+        host.wait(store.refuse_swap(number, &error.headline))?;
+        return Err(error);
+    }
+    host.wait(switch(host, session, plan, number, old, new))
+}
+
+fn plan(
+    host: &Host,
+    plugin: &str,
+    named: &str,
+    wanted: impl Fn(&Entry) -> bool,
+) -> Result<Plan, CommandError> {
+    let (id, versions) = versions(host, plugin)?;
+    let mut found: Vec<&Entry> = versions.iter().filter(|entry| wanted(entry)).collect();
     found.dedup_by_key(|entry| entry.digest());
     let entry = match *found.as_slice() {
         [one] => one,
         [] => {
-            let error = CommandError::new(
-                Code::PluginUnknown,
-                format!("there is no version {} of `{id}` here", args.to),
-            );
+            let error =
+                CommandError::new(Code::PluginUnknown, format!("there is no version {named} of `{id}` here"));
             let there = |entry: &Entry| format!("{} in {}", entry.manifest.version, entry.path.display());
             return Err(versions.iter().map(there).fold(error, CommandError::detail));
         }
         _ => {
             let error = CommandError::new(
                 Code::PluginUnknown,
-                format!("`{id}` {} is here with different bytes", args.to),
+                format!("`{id}` {named} is here with different bytes"),
             )
             .hint("take away the files that are not meant");
             return Err(found
@@ -302,7 +335,8 @@ fn refused(headline: String) -> CommandError {
     CommandError::new(Code::SwapRefused, headline)
 }
 
-fn show(ui: &mut Ui, lines: &[Line]) {
+/// What differs, a line each; `!` marks what lets the component do more.
+pub(super) fn show(ui: &mut Ui, lines: &[Line]) {
     let rows = lines.iter().map(|line| {
         let mark = if line.more { "!" } else { " " };
         let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "–".to_owned());

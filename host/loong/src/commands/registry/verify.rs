@@ -235,7 +235,7 @@ async fn verify(
     spinner.finish_and_clear();
     let mut ids: Vec<PluginId> = report.entries.iter().map(|entry| entry.id.clone()).collect();
     ids.dedup();
-    for (id, like) in check::similar_names(&ids) {
+    for (id, like) in loong_repository::similar_names(&ids) {
         let message = format!("its name is easily taken for that of `{like}`");
         report.findings.push(Finding {
             rule: "name",
