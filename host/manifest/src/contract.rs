@@ -71,6 +71,12 @@ impl Fit {
     }
 }
 
+/// Whether the host offers or calls a package, in whichever version. What a component exports of any other, nobody calls
+/// by its contract, so it does no harm.
+pub fn is_known(package: &str) -> bool {
+    CONTRACTS.iter().any(|contract| contract.package == package)
+}
+
 /// How an interface stands to the contracts of this host; nothing where it is none of a contract.
 pub fn fit(interface: &InterfaceName) -> Option<Fit> {
     interface.is_contract().then(|| fit_of(interface.package(), interface.version()))

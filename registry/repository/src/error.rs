@@ -23,6 +23,12 @@ pub enum RepositoryError {
         /// What is wrong.
         problem: String,
     },
+    /// A file is no package of a component.
+    #[error("it is not a package of a component: {}", escape(problem))]
+    Package {
+        /// What is wrong.
+        problem: String,
+    },
     /// What was seen of the repository cannot be kept.
     #[error("what was seen of the repository cannot be kept: {}", escape(problem))]
     Forgetful {
@@ -165,6 +171,7 @@ impl RepositoryError {
                 ResolveError::Slot { .. } => Code::SlotTaken,
                 ResolveError::Needed { .. } => Code::DependencyNeeded,
             },
+            Self::Package { .. } => Code::PackageInvalid,
             Self::Clock { .. } => Code::ClockInvalid,
             Self::Component(error) => error.code(),
             Self::Trust(error) => error.code(),

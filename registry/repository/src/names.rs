@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn publishers_that_look_alike_are_found() {
         check(&["acme:weather", "acrne:weather"], &[("acrne:weather", "acme:weather")]);
-        check(&["example:git", "exarnple:git"], &[("example:git", "exarnple:git")]);
+        check(&["example:git", "exarnple:git"], &[("exarnple:git", "example:git")]);
         check(&["example:git", "exemple:git"], &[("exemple:git", "example:git")]);
     }
 

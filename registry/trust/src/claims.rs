@@ -42,8 +42,7 @@ pub(crate) fn check(contents: &Contents, manifest: Option<&Manifest>) -> Result<
         check_import(import, manifest)?;
     }
     let exports = contents.exports.iter().filter_map(|export| export.interface.as_ref());
-    // Of what others than Loong define, an export that nobody calls does no harm.
-    for interface in exports.filter(|interface| interface.namespace() == "loong") {
+    for interface in exports.filter(|interface| contract::is_known(interface.package())) {
         check_contract(interface)?;
     }
     let contract_names = contract_operations(&contents.exports);

@@ -69,3 +69,72 @@ fn neighbours_answer_what_the_test_says() {
     assert_ne!(exit, 0);
     assert!(said.to_string().contains("the test says so"), "{said}");
 }
+
+#[test]
+fn a_project_of_every_kind_passes_the_tests_it_begins_with() {
+    let sandbox = Sandbox::new();
+    // What the templates need came with the first-party components.
+    fixture::plugins();
+    for (kind, tests) in [("pack", 1), ("policy", 1), ("provider", 2), ("sink", 1)] {
+        let name = format!("my-{kind}");
+        let made = sandbox.loong(["plugins", "init", &name, "--kind", kind, "--publisher", "acme"]);
+        assert_eq!(made.exit, 0, "{}", made.stderr);
+        let ended = sandbox.loong(["plugins", "test", &name]);
+        assert_eq!(ended.exit, 0, "{kind}: {}{}", ended.stdout, ended.stderr);
+        assert!(ended.stdout.contains(&format!("{tests} test")), "{}", ended.stdout);
+        assert!(ended.stdout.contains(", 0 failed"), "{}", ended.stdout);
+        let checked = sandbox.loong(["plugins", "doctor", &name, "--json"]);
+        let said: Value = serde_json::from_str(&checked.stdout).unwrap();
+        let blocking: Vec<&Value> = said["checks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|check| check["state"] == "block")
+            .map(|check| &check["check"])
+            .collect();
+        // Whoever starts a project has nothing to do but to sign it.
+        assert_eq!(blocking, ["signature"], "{kind}: {}", checked.stdout);
+    }
+    let refused = sandbox.loong(["plugins", "init", "x", "--kind", "sink", "--language", "python"]);
+    assert_eq!(refused.exit, 2, "{}", refused.stderr);
+}
+
+#[test]
+fn a_doctor_names_what_kind_of_work_is_left() {
+    let sandbox = Sandbox::new();
+    fixture::plugins();
+    assert_eq!(sandbox.loong(["plugins", "init", "word-count"]).exit, 0);
+    let look = |profile: &str| -> (i32, Value) {
+        let ended = sandbox.loong(["plugins", "doctor", "word-count", "--profile", profile, "--json"]);
+        (ended.exit, serde_json::from_str(&ended.stdout).unwrap())
+    };
+    let state = |said: &Value, name: &str| -> Value {
+        let checks = said["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["check"] == name).map_or(Value::Null, |check| check["state"].clone())
+    };
+    let (exit, said) = look("runtime");
+    assert_eq!((exit, &said["verdict"]), (1, &json!("block")), "nothing is built yet: {said}");
+    assert_eq!(said["next"][0], "loong plugins build word-count");
+    assert_eq!(sandbox.loong(["plugins", "build", "word-count"]).exit, 0);
+    assert_eq!(look("runtime").0, 0);
+    let (exit, said) = look("marketplace");
+    assert_eq!((exit, state(&said, "publisher")), (1, json!("block")), "{said}");
+
+    let folder = sandbox.work().join("word-count");
+    fs::remove_file(folder.join("README.md")).unwrap();
+    let source = folder.join("src/lib.rs");
+    fs::write(&source, fs::read_to_string(&source).unwrap() + "\n").unwrap();
+    let manifest = folder.join("loong.plugin.json");
+    let text = fs::read_to_string(&manifest).unwrap().replace(r#""capabilities": {}"#,
+        r#""capabilities": {}, "setup": { "env": ["ACME_KEY"], "config": ["region"], "programs": ["no-such-program"] }"#);
+    fs::write(&manifest, text).unwrap();
+    let (_, said) = look("release");
+    assert_eq!(state(&said, "fresh"), "block", "{said}");
+    assert_eq!(state(&said, "texts"), "warn", "{said}");
+    assert_eq!(sandbox.loong(["plugins", "build", "word-count"]).exit, 0);
+    let (exit, said) = look("runtime");
+    assert_eq!((exit, state(&said, "setup")), (1, json!("block")), "{said}");
+    for missing in ["`ACME_KEY`", "`region`", "`no-such-program`"] {
+        assert!(said.to_string().contains(missing), "{said}");
+    }
+}

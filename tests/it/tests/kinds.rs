@@ -41,6 +41,21 @@ fn build(sandbox: &Sandbox, language: &str, tools: &Path) -> PathBuf {
     built
 }
 
+/// Starts a project in a language, and runs the tests that it comes with under the real host.
+#[expect(clippy::disallowed_methods, reason = "compilers are found on the PATH of the machine")]
+fn check_project(language: &str, folder: &Path) {
+    let sandbox = Sandbox::new();
+    let made = sandbox.loong(["plugins", "init", "word-count", "--language", language]);
+    assert_eq!(made.exit, 0, "{}", made.stderr);
+    let mut path = vec![folder.to_owned()];
+    path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    let mut command = sandbox.command(sandbox.path("bin/loong"));
+    command.env("PATH", std::env::join_paths(path).unwrap()).args(["plugins", "test", "word-count"]);
+    let ended = sandbox.run(&mut command);
+    assert_eq!(ended.exit, 0, "{language}: {}{}", ended.stdout, ended.stderr);
+    assert!(ended.stdout.contains("2 tests, 0 failed"), "{}", ended.stdout);
+}
+
 /// Whether it has to be signed to run.
 #[derive(PartialEq)]
 enum Size {
@@ -101,6 +116,7 @@ fn a_tool_in_rust() {
 fn a_tool_in_python() {
     if let Some(tools) = tools("python") {
         check("python", &tools, &Size::NeedsSignature);
+        check_project("python", &tools.join("venv/bin"));
     }
 }
 
@@ -108,6 +124,7 @@ fn a_tool_in_python() {
 fn a_tool_in_javascript() {
     if let Some(tools) = tools("javascript") {
         check("javascript", &tools, &Size::RunsUnsigned);
+        check_project("javascript", &tools.join("node_modules/.bin"));
     }
 }
 

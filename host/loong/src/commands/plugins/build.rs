@@ -1,4 +1,4 @@
-//! `loong plugins build`: from a cargo project to one file that carries its manifest, texts and schemas.
+//! `loong plugins build`: from a project to one file that carries its manifest, texts and schemas.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,8 @@ use loong_manifest::{Code, Manifest, OperationName};
 
 use super::BYTES_MAX;
 use super::pack::{self, Packing};
-use super::project::Project;
+use super::project::{self, Project};
+use super::script::Script;
 use crate::error::CommandError;
 use crate::locate;
 use crate::ui::Ui;
@@ -19,7 +20,8 @@ Examples:
   loong plugins build tools/word-count       writes tools/word-count/target/loong/word-count.wasm
   loong plugins build -o dist/               writes dist/NAME.wasm
 
-It is cargo that builds, for wasm32-unknown-unknown unless Cargo.toml says otherwise:
+A project without Cargo.toml is built from src/app.py by componentize-py, or from src/app.js by componentize-qjs.
+Else it is cargo that builds, for wasm32-unknown-unknown unless Cargo.toml says otherwise:
   [package.metadata.loong]
   target = \"wasm32-wasip2\"           # for what needs the standard library's files or clocks
   wit = [\"../../wit/host\", \"wit\"]    # if not all is below wit/; the own folder last
@@ -48,6 +50,14 @@ pub(super) fn build(dir: &Path, quiet: bool) -> Result<Built, CommandError> {
         }
         _ => error,
     })?;
+    if let Some(script) = Script::of(dir) {
+        let wit = [dir.join("wit")];
+        let offer = project::offer(&wit, None)?;
+        let component = script.build(dir, &project::world_name(&wit)?, quiet)?;
+        let name = manifest.id.name().to_owned();
+        let manifest = pack::completed(manifest, &offer, &component)?;
+        return Ok(Built { manifest, component, name });
+    }
     let project = Project::open(dir)?;
     let built = project.build(quiet)?;
     let component = pack::componentize(locate::read_bounded(&built, BYTES_MAX)?)?;

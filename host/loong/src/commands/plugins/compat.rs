@@ -67,8 +67,7 @@ pub(super) fn offered_to(contents: &Contents) -> Vec<String> {
 fn contracts(contents: &Contents) -> impl Iterator<Item = &InterfaceName> {
     let imports = contents.imports.iter().filter_map(|import| import.interface.as_ref());
     let exports = contents.exports.iter().filter_map(|export| export.interface.as_ref());
-    // What others than Loong define and the component only exports, nobody calls by its contract.
-    let exports = exports.filter(|interface| interface.namespace() == "loong");
+    let exports = exports.filter(|interface| contract::is_known(interface.package()));
     imports.chain(exports)
 }
 

@@ -7,7 +7,7 @@ use loong_manifest::{Code, PluginId};
 use loong_trust::UNSIGNED_PUBLISHER;
 use serde_json::json;
 
-use super::template::{self, Kind};
+use super::template::{self, Kind, Language};
 use crate::error::CommandError;
 use crate::ui::Ui;
 
@@ -17,10 +17,11 @@ use crate::ui::Ui;
 Examples:
   loong plugins init word-count                    a tool in ./word-count
   loong plugins init daily-report --kind pack      a pack in ./daily-report
+  loong plugins init greet --language python
   loong plugins init word-count --publisher acme tools/word-count
 
-The project needs Rust and nothing of Loong's sources: it holds copies of the WIT it uses.
-It also builds with `cargo build --release --target wasm32-wasip2` and `cargo component build`.")]
+The project needs nothing of Loong's sources: it holds copies of the WIT it uses. One in Rust also builds with
+`cargo build --release --target wasm32-wasip2` and `cargo component build`.")]
 pub struct InitArgs {
     /// Its name: lower-case letters, digits and single hyphens
     name: String,
@@ -29,6 +30,9 @@ pub struct InitArgs {
     /// What kind of component it is
     #[arg(long, default_value = "tool")]
     kind: Kind,
+    /// What it is written in
+    #[arg(long, default_value = "rust")]
+    language: Language,
     /// Who publishes it: the part of its id before the colon
     #[arg(long, default_value = "local")]
     publisher: String,
@@ -42,12 +46,49 @@ const RUST_WORDS: [&str; 50] = [
     "struct", "super", "trait", "true", "try", "type", "typeof", "unsafe", "unsized", "use", "virtual",
     "where", "while",
 ];
+/// Words of Python that are none of Rust.
+const PYTHON_WORDS: [&str; 19] = [
+    "and", "assert", "class", "def", "del", "elif", "except", "finally", "from", "global", "import", "is",
+    "lambda", "nonlocal", "not", "or", "pass", "raise", "with",
+];
+/// Words of JavaScript that are none of Rust.
+const JAVASCRIPT_WORDS: [&str; 23] = [
+    "arguments",
+    "case",
+    "catch",
+    "class",
+    "debugger",
+    "default",
+    "delete",
+    "eval",
+    "export",
+    "extends",
+    "finally",
+    "function",
+    "implements",
+    "import",
+    "instanceof",
+    "interface",
+    "new",
+    "null",
+    "package",
+    "switch",
+    "throw",
+    "void",
+    "with",
+];
 /// Names of crates that every project has already.
 const CRATES: [&str; 7] = ["alloc", "core", "proc-macro", "std", "test", "wit-bindgen", "yield"];
 
 pub(super) fn run(ui: &mut Ui, args: &InitArgs) -> Result<(), CommandError> {
-    let id = id_of(&args.publisher, &args.name)?;
-    let files = template::project(args.kind, &id);
+    if args.language != Language::Rust && args.kind != Kind::Tool {
+        let problem =
+            format!("there is no {} in {} to start from", args.kind.as_str(), args.language.as_str());
+        return Err(CommandError::new(Code::CommandLineInvalid, problem)
+            .hint("write it in Rust, or start a tool; `loong plugins pack` takes what any language makes"));
+    }
+    let id = id_of(&args.publisher, &args.name, args.language)?;
+    let files = template::project(args.kind, args.language, &id);
     check_wit(&files, &id)?;
     let dir = args.dir.clone().unwrap_or_else(|| PathBuf::from(&args.name));
     let made = check_empty(&dir)?;
@@ -59,19 +100,23 @@ pub(super) fn run(ui: &mut Ui, args: &InitArgs) -> Result<(), CommandError> {
         return Err(error);
     }
     let component = format!("target/loong/{}.wasm", id.name());
-    let call = match args.kind {
-        Kind::Tool => format!(
-            "loong tools call {component} shorten '{{\"text\": \"one two three\", \"words-max\": 2}}'"
-        ),
-        Kind::Pack => format!("echo 'one two three' | loong run {component} --input -"),
-    };
-    let mut next = vec!["loong plugins build".to_owned(), format!("loong plugins check {component}"), call];
+    let mut next: Vec<String> = args.language.set_up().map(str::to_owned).into_iter().collect();
+    next.push("loong plugins build".to_owned());
+    if args.language == Language::Python {
+        // The interpreter is inside, and nobody loads so much from somebody unknown.
+        next.push("loong registry keys generate".to_owned());
+        next.push(format!("loong plugins sign {component}"));
+    }
+    next.extend([format!("loong plugins check {component}"), args.kind.call(&id)]);
     if dir != Path::new(".") {
         next.insert(0, format!("cd {}", quoted(&dir.display().to_string())));
     }
     if ui.json() {
         let names: Vec<&String> = files.keys().collect();
-        let value = json!({ "id": id, "kind": args.kind.as_str(), "dir": dir, "files": names, "next": next });
+        let value = json!({
+            "id": id, "kind": args.kind.as_str(), "language": args.language.as_str(), "dir": dir, "files": names,
+            "next": next,
+        });
         ui.document("loong.plugins.init/1", &value);
         return Ok(());
     }
@@ -84,7 +129,7 @@ pub(super) fn run(ui: &mut Ui, args: &InitArgs) -> Result<(), CommandError> {
 }
 
 /// An id whose parts can also name a WIT package, a crate and a module.
-fn id_of(publisher: &str, name: &str) -> Result<PluginId, CommandError> {
+fn id_of(publisher: &str, name: &str, language: Language) -> Result<PluginId, CommandError> {
     let refused = |problem: String| {
         CommandError::new(Code::CommandLineInvalid, problem)
             .hint("for example `loong plugins init word-count --publisher acme`")
@@ -98,7 +143,15 @@ fn id_of(publisher: &str, name: &str) -> Result<PluginId, CommandError> {
             return Err(refused(format!("`{word}` is a word of Rust, so no module can be named by it")));
         }
     }
-    if CRATES.contains(&name) {
+    let words: &[&str] = match language {
+        Language::Rust => &[],
+        Language::Python => &PYTHON_WORDS,
+        Language::JavaScript => &JAVASCRIPT_WORDS,
+    };
+    if words.contains(&name) {
+        return Err(refused(format!("`{name}` is a word of the language, so nothing can be named by it")));
+    }
+    if language == Language::Rust && CRATES.contains(&name) {
         return Err(refused(format!("`{name}` is the name of a crate that the project needs")));
     }
     Ok(id)
@@ -146,7 +199,7 @@ fn write(dir: &Path, files: &BTreeMap<String, String>) -> Result<(), CommandErro
 }
 
 /// A text as one word of a shell.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
     if text.bytes().all(plain) && !text.starts_with('-') {
         text.to_owned()
@@ -157,13 +210,17 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum as _;
+
     use super::*;
 
     #[track_caller]
     fn check(publisher: &str, name: &str, expected: &str) {
-        let made = id_of(publisher, name).and_then(|id| {
-            check_wit(&template::project(Kind::Tool, &id), &id)?;
-            check_wit(&template::project(Kind::Pack, &id), &id).map(|()| id.to_string())
+        let made = id_of(publisher, name, Language::Rust).and_then(|id| {
+            for kind in Kind::value_variants() {
+                check_wit(&template::project(*kind, Language::Rust, &id), &id)?;
+            }
+            Ok(id.to_string())
         });
         assert_eq!(made.unwrap_or_else(|error| error.headline), expected);
     }
@@ -182,6 +239,14 @@ mod tests {
         check("local", "core", "`core` is the name of a crate that the project needs");
         check("local", "list", "`local:list` makes no names of WIT");
         check("local", "plugin", "`local:plugin` makes no names of WIT");
+    }
+
+    #[test]
+    fn refuses_words_of_the_language() {
+        assert!(id_of("local", "lambda", Language::Python).is_err());
+        assert!(id_of("local", "lambda", Language::JavaScript).is_ok());
+        assert!(id_of("local", "function", Language::JavaScript).is_err());
+        assert!(id_of("local", "test", Language::Python).is_ok());
     }
 
     #[test]

@@ -6,15 +6,19 @@ mod check;
 mod check_list;
 mod compat;
 mod diff;
+mod doctor;
 mod info;
 mod init;
 mod install;
 mod installed;
 mod list;
 mod pack;
+mod package;
 mod plan;
 mod project;
+mod publish;
 mod refresh;
+mod script;
 mod search;
 mod sign;
 mod sources;
@@ -48,7 +52,10 @@ pub enum PluginsCommand {
     Pack(pack::PackArgs),
     Test(test::TestArgs),
     Check(check::CheckArgs),
+    Doctor(doctor::DoctorArgs),
     Sign(sign::SignArgs),
+    Package(package::PackageArgs),
+    Publish(publish::PublishArgs),
     Search(search::SearchArgs),
     Install(install::InstallArgs),
     Update(install::UpdateArgs),
@@ -77,7 +84,10 @@ pub fn run(ui: &mut Ui, places: &Places, command: PluginsCommand) -> Result<(), 
         PluginsCommand::Pack(args) => pack::run(ui, &args),
         PluginsCommand::Test(args) => test::run(ui, places, &args),
         PluginsCommand::Check(args) => check::run(ui, places, &args),
+        PluginsCommand::Doctor(args) => doctor::run(ui, places, &args),
         PluginsCommand::Sign(args) => sign::run(ui, places, &args),
+        PluginsCommand::Package(args) => package::run(ui, places, &args),
+        PluginsCommand::Publish(args) => publish::run(ui, places, &args),
         PluginsCommand::Search(args) => search::run(ui, places, &args),
         PluginsCommand::Install(args) => install::run(ui, places, &args),
         PluginsCommand::Update(args) => install::update(ui, places, &args),

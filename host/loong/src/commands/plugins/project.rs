@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use loong_inspect::Offer;
 use loong_manifest::Code;
 use serde::Deserialize;
-use wit_parser::Resolve;
+use wit_parser::{Resolve, WorldId};
 
 use crate::error::CommandError;
 
@@ -228,6 +228,18 @@ impl Project {
 
 /// The operations of a world with their texts. Of the WIT folders the last one is the component's own.
 pub(super) fn offer(folders: &[PathBuf], world: Option<&str>) -> Result<Offer, CommandError> {
+    let (resolve, world) = resolved(folders, world)?;
+    loong_inspect::operations_from_wit(&resolve, world)
+        .map_err(|error| CommandError::new(error.code(), error.to_string()))
+}
+
+/// The name of the one world of the component's own WIT.
+pub(super) fn world_name(folders: &[PathBuf]) -> Result<String, CommandError> {
+    let (resolve, world) = resolved(folders, None)?;
+    Ok(resolve.worlds.get(world).map(|world| world.name.clone()).unwrap_or_default())
+}
+
+fn resolved(folders: &[PathBuf], world: Option<&str>) -> Result<(Resolve, WorldId), CommandError> {
     let wrong = |problem: String| {
         CommandError::new(Code::ComponentInvalid, "the WIT of the component cannot be read").detail(problem)
     };
@@ -239,8 +251,7 @@ pub(super) fn offer(folders: &[PathBuf], world: Option<&str>) -> Result<Offer, C
     }
     let main = main.ok_or_else(|| wrong("no folder is listed".to_owned()))?;
     let world = resolve.select_world(&[main], world).map_err(|error| wrong(format!("{error:#}")))?;
-    loong_inspect::operations_from_wit(&resolve, world)
-        .map_err(|error| CommandError::new(error.code(), error.to_string()))
+    Ok((resolve, world))
 }
 
 /// Cargo, with its messages for people on our standard error.

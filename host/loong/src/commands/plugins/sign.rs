@@ -77,6 +77,12 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &SignArgs) -> Result<(), C
     Ok(())
 }
 
+/// Signs one component in the place of those who signed before, and writes that down.
+pub(super) fn write(component: &Path, key: &SigningKey, root: &TrustRoot) -> Result<(), CommandError> {
+    let signed = signature(component, key, root, false)?;
+    Ok(file::write_atomically(&signed.path, &signed.bundle, 0o644)?)
+}
+
 /// Signs one component, and holds the signature against the trust root as loading would.
 fn signature(path: &Path, key: &SigningKey, root: &TrustRoot, add: bool) -> Result<Signed, CommandError> {
     let in_file = |error: CommandError| error.detail(format!("in `{}`", path.display()));

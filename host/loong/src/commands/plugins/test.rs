@@ -74,16 +74,62 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &TestArgs) -> Result<(), C
         (args.what.clone(), args.what.with_file_name("tests"))
     };
     let folder = args.tests.clone().unwrap_or(folder);
-    let bytes = locate::read_bounded(&component, BYTES_MAX)?;
-    let cases = case::all(&folder, SUFFIX, &args.only)?;
+    let lines = tested(ui, places, &component, &folder, &args.only, args.bless)?;
+    let failed = lines.iter().filter(|line| !line.ok).count();
+    if ui.json() {
+        ui.document("loong.plugins.test/1", &json!({ "tests": lines, "failed": failed }));
+    } else {
+        ui.line(format!("{}, {failed} failed", counted(lines.len(), "test", "tests")));
+    }
+    if failed == 0 { Ok(()) } else { Err(failure(failed)) }
+}
+
+fn failure(failed: usize) -> CommandError {
+    CommandError::new(Code::ResultInvalid, format!("{} failed", counted(failed, "test", "tests")))
+        .hint("if what came is what is meant, `loong plugins test --bless` writes it down")
+}
+
+/// Runs all tests in a folder, if there is one, and shows them. How many passed, which is all of them.
+pub(super) fn all(
+    ui: &mut Ui,
+    places: &Places,
+    component: &Path,
+    folder: &Path,
+) -> Result<usize, CommandError> {
+    if count(folder) == 0 {
+        return Ok(0);
+    }
+    let lines = tested(ui, places, component, folder, "", false)?;
+    match lines.iter().filter(|line| !line.ok).count() {
+        0 => Ok(lines.len()),
+        failed => Err(failure(failed)),
+    }
+}
+
+/// How many tests are in a folder.
+pub(super) fn count(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(SUFFIX)).count()
+}
+
+fn tested(
+    ui: &mut Ui,
+    places: &Places,
+    component: &Path,
+    folder: &Path,
+    only: &str,
+    bless: bool,
+) -> Result<Vec<Line>, CommandError> {
+    let bytes = locate::read_bounded(component, BYTES_MAX)?;
+    let cases = case::all(folder, SUFFIX, only)?;
     let mut lines = Vec::new();
     for (path, case) in cases {
         let name = path.file_name().unwrap_or_default().to_string_lossy().trim_end_matches(SUFFIX).to_owned();
         let mut blessed = false;
-        let problems = match one(ui, places, &component, &bytes, &folder, &case) {
+        let problems = match one(ui, places, component, &bytes, folder, &case) {
             Ok((came, answers)) => {
                 let mut problems = case.differences(&came);
-                if args.bless && !problems.is_empty() {
+                if bless && !problems.is_empty() {
                     case.bless(&path, &came)?;
                     blessed = true;
                     problems.clear();
@@ -102,17 +148,7 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &TestArgs) -> Result<(), C
         }
         lines.push(line);
     }
-    let failed = lines.iter().filter(|line| !line.ok).count();
-    if ui.json() {
-        ui.document("loong.plugins.test/1", &json!({ "tests": lines, "failed": failed }));
-    } else {
-        ui.line(format!("{}, {failed} failed", counted(lines.len(), "test", "tests")));
-    }
-    if failed == 0 {
-        return Ok(());
-    }
-    Err(CommandError::new(Code::ResultInvalid, format!("{} failed", counted(failed, "test", "tests")))
-        .hint("if what came is what is meant, `loong plugins test --bless` writes it down"))
+    Ok(lines)
 }
 
 fn show(ui: &mut Ui, line: &Line) {

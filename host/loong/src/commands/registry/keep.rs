@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use loong_manifest::{Code, PluginId, Tier};
-use loong_repository::{Built, Folder, RepositoryError, RoleKeys};
+use loong_repository::package::PACKAGE_BYTES_MAX;
+use loong_repository::{Built, Folder, Package, RepositoryError, RoleKeys};
 use loong_trust::{KeyId, PublicKey, SigningKey, UtcTime};
 use serde_json::json;
 
@@ -16,7 +17,7 @@ use crate::locate;
 use crate::places::Places;
 use crate::ui::Ui;
 
-/// Largest file that is read: a component, or a draft.
+/// Largest draft that is read.
 const FILE_BYTES_MAX: u64 = 128 << 20;
 
 /// Which repository
@@ -96,12 +97,13 @@ pub struct RoleArgs {
 Examples:
   loong registry add word-count.wasm
   loong registry add dist/*.wasm --repository ./components
+  loong registry add acme-weather-1.2.0.tar                    a package, as `loong plugins package` makes it
   loong registry add word-count.wasm --built-from tools/word-count
 
 The manifest is taken from the component, the signature from the file beside it. A version is added once:
 other bytes for it are refused.")]
 pub struct AddArgs {
-    /// The components
+    /// The components, or packages of them
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The folder of the project below the root of its checkout, so that others can build it again
@@ -249,10 +251,16 @@ pub(super) fn add(ui: &mut Ui, args: &AddArgs) -> Result<(), CommandError> {
     };
     let (mut lines, mut adding) = (Vec::new(), folder.adding(now()));
     for path in &args.files {
-        let bytes = locate::read_bounded(path, FILE_BYTES_MAX)?;
-        let (id, version, added) = adding
-            .add(bytes, locate::bundles(path)?, built.clone())
-            .map_err(|error| CommandError::from(error).detail(format!("in `{}`", path.display())))?;
+        let named =
+            |error: RepositoryError| CommandError::from(error).detail(format!("in `{}`", path.display()));
+        let bytes = locate::read_bounded(path, PACKAGE_BYTES_MAX)?;
+        let (component, bundles) = if path.extension().is_some_and(|extension| extension == "tar") {
+            let package = Package::read(&bytes).map_err(named)?;
+            (package.component, package.bundles)
+        } else {
+            (bytes, locate::bundles(path)?)
+        };
+        let (id, version, added) = adding.add(component, bundles, built.clone()).map_err(named)?;
         lines.push(format!("`{id}` {version} {}", if added { "added" } else { "is there already" }));
     }
     adding.finish()?;

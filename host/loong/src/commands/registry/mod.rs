@@ -14,6 +14,7 @@ use crate::places::Places;
 use crate::ui::Ui;
 
 pub use keys::{key_files, read_key, write_root};
+pub use oci::push_to;
 
 /// Keep repositories of components, verify them, and keep the keys that sign
 #[derive(clap::Subcommand)]

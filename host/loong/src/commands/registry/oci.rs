@@ -1,9 +1,9 @@
 //! `loong registry push` and `pull`: repositories of components in OCI registries.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use loong_manifest::{Code, Digest};
-use loong_repository::{Folder, Oci};
+use loong_repository::{Folder, Oci, Pushed};
 use loong_trust::file;
 use serde_json::json;
 
@@ -54,13 +54,7 @@ pub struct PullArgs {
 }
 
 pub(super) fn push(ui: &mut Ui, places: &Places, args: &PushArgs) -> Result<(), CommandError> {
-    let folder = Folder::open(&args.folder)?;
-    let oci = open(&args.to, places)?;
-    let spinner = ui.spinner();
-    spinner.set_message(format!("pushing to {}", args.to));
-    let pushed = host::wait(oci.push(&folder, &args.folder, now()))?;
-    spinner.finish_and_clear();
-    let pushed = pushed?;
+    let pushed = push_to(ui, places, &args.folder, &args.to)?;
     if ui.json() {
         ui.document("loong.registry.push/1", &json!({ "to": args.to, "pushed": pushed }));
     } else {
@@ -74,6 +68,17 @@ pub(super) fn push(ui: &mut Ui, places: &Places, args: &PushArgs) -> Result<(), 
         ));
     }
     Ok(())
+}
+
+/// Pushes a repository, with a sign of life.
+pub fn push_to(ui: &Ui, places: &Places, path: &Path, to: &str) -> Result<Pushed, CommandError> {
+    let folder = Folder::open(path)?;
+    let oci = open(to, places)?;
+    let spinner = ui.spinner();
+    spinner.set_message(format!("pushing to {to}"));
+    let pushed = host::wait(oci.push(&folder, path, now()))?;
+    spinner.finish_and_clear();
+    Ok(pushed?)
 }
 
 pub(super) fn pull(ui: &mut Ui, places: &Places, args: &PullArgs) -> Result<(), CommandError> {

@@ -204,14 +204,21 @@ fn difference(at: &str, wanted: &Value, came: &Value) -> Vec<String> {
         _ if wanted == came => Vec::new(),
         (Value::Object(left), Value::Object(right)) => {
             let names: std::collections::BTreeSet<&String> = left.keys().chain(right.keys()).collect();
-            let nothing = Value::Null;
-            let of = |members: &'_ serde_json::Map<String, Value>, name: &String| {
-                members.get(name).cloned().unwrap_or_else(|| nothing.clone())
+            let one = |name: &String| {
+                let at = format!("{at}/{name}");
+                match (left.get(name), right.get(name)) {
+                    (Some(left), Some(right)) => difference(&at, left, right),
+                    // `{}` is not `{"ok": null}`: what is not there is not the same as nothing.
+                    (left, right) => {
+                        let text = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), shown);
+                        vec![
+                            format!("{at}: expected {}", text(left)),
+                            format!("{at}: came     {}", text(right)),
+                        ]
+                    }
+                }
             };
-            names
-                .into_iter()
-                .flat_map(|name| difference(&format!("{at}/{name}"), &of(left, name), &of(right, name)))
-                .collect()
+            names.into_iter().flat_map(one).collect()
         }
         (Value::Array(left), Value::Array(right)) if left.len() == right.len() => left
             .iter()
@@ -309,6 +316,7 @@ mod tests {
             &json!({ "a": [1, { "b": 3 }] }),
             &["/a/1/b: expected 2", "/a/1/b: came     3"],
         );
-        check(&json!({ "a": 1 }), &json!({}), &["/a: expected 1", "/a: came     null"]);
+        check(&json!({ "a": 1 }), &json!({}), &["/a: expected 1", "/a: came     nothing"]);
+        check(&json!({}), &json!({ "ok": null }), &["/ok: expected nothing", "/ok: came     null"]);
     }
 }
