@@ -325,7 +325,7 @@ mod tests {
         let own = package().to_bytes().unwrap();
         refused(&[own.as_slice(), b"more"].concat(), "is not written the way");
         refused(&[own.as_slice(), own.as_slice()].concat(), "is not written the way");
-        let mut padded = own.clone();
+        let mut padded = own;
         // The first file is shorter than its block.
         let at = 512 + 200;
         assert_eq!(padded[at], 0);
@@ -350,8 +350,7 @@ mod tests {
     proptest! {
         #[test]
         fn one_byte_that_differs_is_never_taken_for_the_same(at in 0_usize..6_000, bit in 0_u32..8) {
-            let own = package().to_bytes().unwrap();
-            let mut bytes = own.clone();
+            let mut bytes = package().to_bytes().unwrap();
             let at = at % bytes.len();
             bytes[at] ^= 1 << bit;
             // What can be read at all is the package that these bytes are.

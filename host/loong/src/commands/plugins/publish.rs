@@ -65,7 +65,7 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &PublishArgs) -> Result<()
         }
         return Err(error);
     }
-    let (id, version) = (built.manifest.id.clone(), built.manifest.version.clone());
+    let (id, version) = (built.manifest.id, built.manifest.version);
     let mut published = None;
     if !args.dry_run {
         let mut adding = folder.adding(now());
