@@ -79,17 +79,21 @@ impl Fixture {
     }
 
     fn read(&self, from: &Path, day: u64) -> Result<Vec<Entry>, RepositoryError> {
+        self.read_at(from, at(day))
+    }
+
+    fn read_at(&self, from: &Path, now: UtcTime) -> Result<Vec<Entry>, RepositoryError> {
         let memory = self.memory.path().join("seen");
         let mut client = Client::new(Directory::new(from), &self.root(), Some(&memory))?;
         block_on(async {
-            client.refresh(at(day)).await?;
+            client.refresh(now).await?;
             let mut all = Vec::new();
             for (publisher, _) in client.publishers() {
-                all.extend(client.entries(&publisher, at(day)).await?);
+                all.extend(client.entries(&publisher, now).await?);
             }
             for entry in &all {
                 for file in &entry.files {
-                    client.fetch(file, at(day)).await?;
+                    client.fetch(file, now).await?;
                 }
             }
             Ok(all)
@@ -232,6 +236,28 @@ fn what_expired_or_is_older_than_what_was_seen_is_refused() {
     fixture.publish(40).unwrap();
     assert_eq!(fixture.versions(40).len(), 2);
     assert_eq!(code(fixture.read(fixture.folder.path(), 400)), Some(Code::RepositoryExpired));
+}
+
+#[test]
+fn a_clock_that_is_wrong_gives_nothing_old_and_breaks_nothing() {
+    let fixture = Fixture::new();
+    let old = fixture.copy();
+    fixture.add("1.1.0", "Says hello").unwrap();
+    fixture.publish(2).unwrap();
+    assert_eq!(fixture.versions(2).len(), 2);
+    // In 1970 nothing is past its expiry, and still nothing older is taken than what was seen.
+    let begin = UtcTime::from_unix_s(0);
+    assert_eq!(fixture.read_at(fixture.folder.path(), begin).unwrap().len(), 2);
+    assert_eq!(code(fixture.read_at(old.path(), begin)), Some(Code::RepositoryRollback));
+    // In 2100 everything is, and after the year 9999 there is no time at all.
+    let late = UtcTime::from_unix_s(4_102_444_800);
+    assert_eq!(code(fixture.read_at(fixture.folder.path(), late)), Some(Code::RepositoryExpired));
+    for never in [253_402_300_800, u64::MAX] {
+        let never = UtcTime::from_unix_s(never);
+        assert_eq!(code(fixture.read_at(fixture.folder.path(), never)), Some(Code::ClockInvalid));
+    }
+    // Once the clock is right again, so is the rest.
+    assert_eq!(fixture.versions(2).len(), 2);
 }
 
 #[test]
