@@ -74,7 +74,7 @@ fn a_function_that_an_interface_of_the_host_does_not_have_is_refused() {
     assert_eq!(refused(importer("wasi:cli/environment@0.2.6")), "component_invalid");
     assert_eq!(
         refused(importer("loong:host/log@0.9.0").official().asks("log", json!({}))),
-        "component_invalid"
+        "contract_unsupported"
     );
 }
 
