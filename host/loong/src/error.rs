@@ -125,6 +125,9 @@ const fn hint(code: Code) -> Option<&'static str> {
         Code::ManifestMissing => {
             "what it imports has to be asked for: write a `loong.plugin.json` and build with `loong plugins build`"
         }
+        Code::PackageInvalid => {
+            "nothing of it was used; ask its author for one that `loong plugins package` made"
+        }
         Code::SinkFailed => {
             "`loong audit sinks` shows what each sink has; mend what is wrong, and try `loong audit deliver`"
         }

@@ -266,6 +266,12 @@ fn contracts_are_compared_before_anything_is_installed() {
     fixture.publish();
     let compat = fixture.does(&["plugins", "compat", "acme:greet@1.1.0"]);
     assert!(compat.contains("loong:host  0.1.0") && compat.contains("wasi:io"), "{compat}");
+    assert!(
+        compat.lines().any(|line| line.contains("0.2.99") && line.trim_end().ends_with("newer")),
+        "{compat}"
+    );
+    let plan = fixture.does(&["plugins", "install", "acme:greet@1.1.0", "--dry-run"]);
+    assert!(plan.contains("! acme:greet is built for wasi:io@0.2.99, which is newer"), "{plan}");
     let own = fixture.does(&["plugins", "compat"]);
     assert!(own.contains("loong:provider") && own.contains("wasi:sockets"), "{own}");
 

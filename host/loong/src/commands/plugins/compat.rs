@@ -17,7 +17,7 @@ use crate::error::CommandError;
 use crate::places::Places;
 use crate::ui::Ui;
 
-/// Show which contracts the host offers, and which components need
+/// Show which contracts the host offers, and which ones components need
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -25,7 +25,7 @@ Examples:
   loong plugins compat acme:weather@1.2.0          a version in a connected registry, before it is installed
   loong plugins compat word-count.wasm --json
 
-`built with` is what the component's manifest says that it was built and tested with. `newer` loads if it uses nothing
+`built with` is what the component's manifest says that it was built with. `newer` loads if it uses nothing
 that is new; what is `unsupported` is refused when it is installed and when it is loaded.")]
 pub struct CompatArgs {
     /// Only these

@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use loong_manifest::Code;
-use loong_trust::Verified;
 use serde_json::json;
 
 use super::subject::{Finder, Subject};
-use super::{counted, swap, weighing};
-use crate::authority::{Side, differences};
+use super::{counted, side, swap};
+use crate::authority::differences;
 use crate::error::CommandError;
 use crate::grant::GrantArgs;
 use crate::places::Places;
@@ -61,11 +60,7 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &DiffArgs) -> Result<(), C
         after.place()
     );
     let is_same = before.verified.digest() == after.verified.digest();
-    let side = |verified: Verified| {
-        let (policy, offer) = weighing(&args.grants, places, &verified)?;
-        let preview = loong_policy::preview(&policy, &verified, &offer);
-        Ok::<_, CommandError>(Side { verified, preview })
-    };
+    let side = |verified| side(&args.grants, places, verified);
     let lines = differences(&side(before.verified)?, &side(after.verified)?);
     if ui.json() {
         let value = json!({ "from": from, "to": to, "same_bytes": is_same, "differences": lines });

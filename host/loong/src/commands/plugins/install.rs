@@ -9,14 +9,14 @@ use loong_manifest::{Code, Digest, PluginId, Tier, escape};
 use loong_repository::{
     Change, Installed, Lock, Locked, Offered, RepositoryError, Step, Wanted, resolve, without,
 };
-use loong_trust::{TrustRoot, Verified};
+use loong_trust::TrustRoot;
 use serde_json::json;
 
 use super::compat::{self, Need};
 use super::plan::{Ask, Fetched, Item, answer, may, setup, show};
 use super::sources::{self, Sources, now};
-use super::{counted, swap};
-use crate::authority::{Side, differences};
+use super::{counted, side, swap};
+use crate::authority::differences;
 use crate::error::CommandError;
 use crate::grant::GrantArgs;
 use crate::host;
@@ -234,16 +234,16 @@ fn item(
     let newer_contracts = compat::needs(&verified)
         .into_iter()
         .filter(|need| need.fit == Fit::Newer)
-        .map(|Need { package, needs, .. }| {
-            format!("{package}@{}", needs.unwrap_or(semver::Version::new(0, 0, 0)))
-        })
+        .filter_map(|Need { package, needs, .. }| Some(format!("{package}@{}", needs?)))
         .collect();
-    let after = side(places, verified)?;
+    let grants = GrantArgs::default();
+    let after = side(&grants, places, verified)?;
     let known = lock.plugins.get(&entry.id).map(|plugin| installed.component(&entry.id, &plugin.digest));
     let asks = match known.filter(|path| path.is_file()) {
         Some(path) => {
             let before = loong_trust::verify(locate::candidate(&path)?, root, now().unix_s())?;
-            let more = differences(&side(places, before)?, &after).into_iter().filter(|line| line.more);
+            let more =
+                differences(&side(&grants, places, before)?, &after).into_iter().filter(|line| line.more);
             more.map(|line| Ask {
                 what: line.what,
                 scope: line.after.unwrap_or_default(),
@@ -293,12 +293,6 @@ fn item(
         id: entry.id,
         fetched: Fetched { files, locked },
     })
-}
-
-fn side(places: &Places, verified: Verified) -> Result<Side, CommandError> {
-    let (policy, offer) = super::weighing(&GrantArgs::default(), places, &verified)?;
-    let preview = loong_policy::preview(&policy, &verified, &offer);
-    Ok(Side { verified, preview })
 }
 
 /// Makes the change, with its record written first.
@@ -378,13 +372,8 @@ pub(super) fn take_over(
         };
         spinner.finish_and_clear();
         let change = installed.change()?;
-        commit(
-            places,
-            installed,
-            change,
-            before.plugins.clone(),
-            &format!("undo: {id} could not take over"),
-        )?;
+        let back = given_back(&change.before().plugins, &before.plugins, &after.plugins);
+        commit(places, installed, change, back, &format!("undo: {id} could not take over"))?;
         for (id, old) in taken.into_iter().rev() {
             if let Err(error) = swap::take_over(ui, places, &id, &old) {
                 ui.warning(format!("`{id}` stays swapped: {} [{}]", error.headline, error.code));
@@ -394,6 +383,26 @@ pub(super) fn take_over(
     }
     spinner.finish_and_clear();
     Ok(())
+}
+
+/// What is installed without the change from `before` to `after`: what others changed since then stays.
+fn given_back(
+    now: &BTreeMap<PluginId, Locked>,
+    before: &BTreeMap<PluginId, Locked>,
+    after: &BTreeMap<PluginId, Locked>,
+) -> BTreeMap<PluginId, Locked> {
+    let mut plugins = now.clone();
+    for id in before.keys().chain(after.keys()) {
+        let (old, new) = (before.get(id), after.get(id));
+        if old == new || now.get(id) != new {
+            continue;
+        }
+        match old {
+            Some(plugin) => drop(plugins.insert(id.clone(), plugin.clone())),
+            None => drop(plugins.remove(id)),
+        }
+    }
+    plugins
 }
 
 /// Those that others need come first, so that each finds what it needs in its new version.
@@ -496,4 +505,38 @@ fn locked(ui: &mut Ui, places: &Places, wanted: &Lock, args: &PlanArgs) -> Resul
         super::installed::show(ui, &differences);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `acme:a 1 acme:b 2` as what is installed.
+    fn plugins(text: &str) -> BTreeMap<PluginId, Locked> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let locked = |version: &str| {
+            let locked = json!({
+                "version": format!("{version}.0.0"), "digest": Digest::of(version.as_bytes()), "kind": "tool",
+                "summary": "s", "registry": "main", "tier": "official", "asked": true, "files": {},
+            });
+            serde_json::from_value::<Locked>(locked).unwrap()
+        };
+        words.chunks(2).map(|pair| (pair[0].parse().unwrap(), locked(pair[1]))).collect()
+    }
+
+    #[track_caller]
+    fn check(now: &str, before: &str, after: &str, expected: &str) {
+        assert_eq!(given_back(&plugins(now), &plugins(before), &plugins(after)), plugins(expected));
+    }
+
+    #[test]
+    fn a_change_is_given_back_and_what_others_changed_since_stays() {
+        check("acme:a 2", "acme:a 1", "acme:a 2", "acme:a 1");
+        check("acme:a 2 acme:b 1", "acme:a 1", "acme:a 2 acme:b 1", "acme:a 1");
+        check("acme:a 2", "acme:a 1 acme:b 1", "acme:a 2", "acme:a 1 acme:b 1");
+        // Another process installed `acme:c`, took `acme:a` further, or removed it.
+        check("acme:a 2 acme:c 1", "acme:a 1", "acme:a 2", "acme:a 1 acme:c 1");
+        check("acme:a 3", "acme:a 1", "acme:a 2", "acme:a 3");
+        check("acme:c 1", "acme:a 1", "acme:a 2", "acme:c 1");
+    }
 }

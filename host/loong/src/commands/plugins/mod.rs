@@ -33,6 +33,7 @@ use std::path::Path;
 use loong_policy::{Offer, PolicySet};
 use loong_trust::Verified;
 
+use crate::authority::Side;
 use crate::error::CommandError;
 use crate::grant::GrantArgs;
 use crate::host;
@@ -118,6 +119,13 @@ fn weighing(
     let settings = Settings::read(&places.settings())?;
     let policy = host::policy(grant.policy.as_deref(), &settings, places)?;
     Ok((policy, grant.offer(&settings, places, component)?))
+}
+
+/// A version with what it would be granted, to be compared with another one.
+fn side(grant: &GrantArgs, places: &Places, verified: Verified) -> Result<Side, CommandError> {
+    let (policy, offer) = weighing(grant, places, &verified)?;
+    let preview = loong_policy::preview(&policy, &verified, &offer);
+    Ok(Side { verified, preview })
 }
 
 /// What a component without a manifest is named by.

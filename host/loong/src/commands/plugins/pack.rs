@@ -89,7 +89,7 @@ pub(super) fn write_packed(
     output: &Path,
 ) -> Result<PathBuf, CommandError> {
     let bytes = packed(manifest, component)?;
-    let path = destination(output, name)?;
+    let path = destination(output, &format!("{name}.wasm"))?;
     write(&path, &bytes)?;
     Ok(path)
 }
@@ -98,7 +98,7 @@ pub(super) fn write_packed(
 pub(super) fn finish(ui: &mut Ui, packing: &Packing<'_>) -> Result<(), CommandError> {
     let packed = loong_inspect::with_manifest(&packing.component, packing.manifest.to_json().as_bytes())?;
     let verified = check(packed, packing.name)?;
-    let path = destination(packing.output, packing.name)?;
+    let path = destination(packing.output, &format!("{}.wasm", packing.name))?;
     let unsigned = write(&path, verified.bytes())?;
     report(ui, packing, &path, &verified, unsigned);
     Ok(())
@@ -196,9 +196,10 @@ fn check(packed: Vec<u8>, name: &str) -> Result<Verified, CommandError> {
     })
 }
 
-fn destination(output: &Path, name: &str) -> Result<PathBuf, CommandError> {
+/// The file to write: the one that was named, or one of this name in the folder that was named, which is made.
+pub(super) fn destination(output: &Path, name: &str) -> Result<PathBuf, CommandError> {
     let is_folder = output.is_dir() || output.to_string_lossy().ends_with('/');
-    let path = if is_folder { output.join(format!("{name}.wasm")) } else { output.to_owned() };
+    let path = if is_folder { output.join(name) } else { output.to_owned() };
     let path = path.strip_prefix(".").map(Path::to_owned).unwrap_or(path);
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use loong_manifest::{Code, Digest};
+use loong_manifest::Digest;
 use loong_repository::{Package, package};
 use loong_trust::file;
 use serde_json::json;
 
 use super::doctor::{self, Profile};
-use super::{BYTES_MAX, bytes_text, counted};
+use super::{BYTES_MAX, bytes_text, counted, pack};
 use crate::error::CommandError;
 use crate::grant::GrantArgs;
 use crate::locate;
@@ -46,15 +46,9 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &PackageArgs) -> Result<()
     let package = Package::new(bytes, locate::bundles(&component)?, texts(texts_of)?)?;
     let archive = package.to_bytes()?;
     let path = match &args.output {
-        Some(path) if path.is_dir() || path.to_string_lossy().ends_with('/') => {
-            path.join(package.file_name())
-        }
-        Some(path) => path.clone(),
+        Some(output) => pack::destination(output, &package.file_name())?,
         None => component.with_file_name(package.file_name()),
     };
-    std::fs::create_dir_all(folder(&path)).map_err(|error| {
-        CommandError::file(Code::FileUnwritable, "make the folder", folder(&path), &error)
-    })?;
     file::write_atomically(&path, &archive, 0o644)?;
     let digest = Digest::of(&archive);
     if ui.json() {

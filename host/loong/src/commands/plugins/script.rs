@@ -36,20 +36,25 @@ impl Script {
         }
     }
 
-    const fn tool(self) -> (&'static str, &'static str, &'static str) {
+    /// The program that builds, and where in a project it is.
+    const fn tool(self) -> (&'static str, &'static str) {
         match self {
-            Self::Python => (
-                "componentize-py",
-                ".venv/bin",
-                "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
-            ),
-            Self::JavaScript => ("componentize-qjs", "node_modules/.bin", "npm install"),
+            Self::Python => ("componentize-py", ".venv/bin"),
+            Self::JavaScript => ("componentize-qjs", "node_modules/.bin"),
+        }
+    }
+
+    /// The command that puts it there.
+    pub(super) const fn set_up(self) -> &'static str {
+        match self {
+            Self::Python => "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
+            Self::JavaScript => "npm install",
         }
     }
 
     /// Builds the project for this world of its WIT, without WASI: it imports what its world does and nothing more.
     pub(super) fn build(self, dir: &Path, world: &str, quiet: bool) -> Result<Vec<u8>, CommandError> {
-        let (name, folder, set_up) = self.tool();
+        let (name, folder) = self.tool();
         let own = dir.join(folder).join(name);
         let own = own.canonicalize().ok();
         let scratch = dir.join("target/loong-build");
@@ -88,7 +93,7 @@ impl Script {
             |error| {
                 CommandError::new(Code::ToolFailed, format!("`{name}` could not be run"))
                     .detail(error.to_string())
-                    .hint(format!("in the project's folder: {set_up}"))
+                    .hint(format!("in the project's folder: {}", self.set_up()))
             },
         )?;
         if !status.success() {

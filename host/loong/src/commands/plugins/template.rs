@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use loong_manifest::PluginId;
 
+use super::script::Script;
+
 /// A file by its path inside its folder.
 type File = (&'static str, &'static str);
 
@@ -148,8 +150,8 @@ impl Language {
     pub(super) const fn set_up(self) -> Option<&'static str> {
         match self {
             Self::Rust => None,
-            Self::Python => Some("python3 -m venv .venv && .venv/bin/pip install -r requirements.txt"),
-            Self::JavaScript => Some("npm install"),
+            Self::Python => Some(Script::Python.set_up()),
+            Self::JavaScript => Some(Script::JavaScript.set_up()),
         }
     }
 

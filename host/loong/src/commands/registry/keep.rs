@@ -17,7 +17,7 @@ use crate::locate;
 use crate::places::Places;
 use crate::ui::Ui;
 
-/// Largest draft that is read.
+/// Largest file that is read: a component, or a draft.
 const FILE_BYTES_MAX: u64 = 128 << 20;
 
 /// Which repository
@@ -253,12 +253,11 @@ pub(super) fn add(ui: &mut Ui, args: &AddArgs) -> Result<(), CommandError> {
     for path in &args.files {
         let named =
             |error: RepositoryError| CommandError::from(error).detail(format!("in `{}`", path.display()));
-        let bytes = locate::read_bounded(path, PACKAGE_BYTES_MAX)?;
         let (component, bundles) = if path.extension().is_some_and(|extension| extension == "tar") {
-            let package = Package::read(&bytes).map_err(named)?;
+            let package = Package::read(&locate::read_bounded(path, PACKAGE_BYTES_MAX)?).map_err(named)?;
             (package.component, package.bundles)
         } else {
-            (bytes, locate::bundles(path)?)
+            (locate::read_bounded(path, FILE_BYTES_MAX)?, locate::bundles(path)?)
         };
         let (id, version, added) = adding.add(component, bundles, built.clone()).map_err(named)?;
         lines.push(format!("`{id}` {version} {}", if added { "added" } else { "is there already" }));

@@ -462,7 +462,7 @@ fn trust(facts: &Facts) -> Said {
     Some(match facts.standing.as_ref()? {
         Standing::UnknownKey { .. } => problem(
             "your trust root does not name who signed it, so it is unverified here",
-            "loong registry keys trust --help",
+            "connect the registry that names its publisher, see `loong registry connect --help`",
         ),
         Standing::Signed { tier, .. } => Ok(tier.to_string()),
         Standing::Unsigned => return None,
