@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use loong_manifest::{Code, Digest, InterfaceName, Manifest, PluginId};
-use loong_repository::{Installed, Lock, Locked};
+use loong_manifest::{Code, Digest, InterfaceName, Manifest, OperationName, PluginId};
+use loong_repository::{Installed, Listing, Locked};
 use loong_store::Chosen;
 use loong_trust::Candidate;
 
@@ -14,6 +14,8 @@ use crate::places::Places;
 
 /// Largest component file that is read, in bytes: the most that any tier allows.
 const COMPONENT_BYTES_MAX: u64 = 128 << 20;
+/// So many beginnings of what is asked for are looked up as names: `core:text/text` of `core:text/text@1.0.0#count`.
+const NAMES_MAX: usize = 8;
 /// Largest signature file that is read, in bytes.
 const BUNDLE_BYTES_MAX: u64 = 1 << 20;
 
@@ -23,7 +25,7 @@ pub struct PluginPath {
     folders: Vec<PathBuf>,
     /// What was installed from registries.
     installed: Installed,
-    lock: Lock,
+    listing: Listing,
     /// The versions that a person chose where there are several, by plugin.
     chosen: BTreeMap<String, Chosen>,
     /// The folder of a component that is run by its path.
@@ -44,8 +46,8 @@ impl PluginPath {
     pub fn new(named: &[PathBuf], places: &Places) -> Result<Self, CommandError> {
         let folders = named.iter().cloned().chain([places.plugins()]).collect();
         let installed = Installed::new(places.installed());
-        let lock = installed.lock()?;
-        Ok(Self { folders, installed, lock, chosen: BTreeMap::new(), beside: None })
+        let listing = installed.listing()?;
+        Ok(Self { folders, installed, listing, chosen: BTreeMap::new(), beside: None })
     }
 
     /// The same, knowing which versions are the chosen ones.
@@ -98,33 +100,36 @@ impl PluginPath {
         all
     }
 
-    /// The installed components that may be meant, in the versions that are the active ones, by id. Only the manifests
-    /// of these are read, so that thousands that are not meant cost nothing.
-    fn installed(&self, may_be: impl Fn(&PluginId, &Locked) -> bool) -> Vec<PathBuf> {
-        let active = |(id, plugin): (&PluginId, &Locked)| {
+    /// What was installed from registries. The lock file could be read when this was made; what cannot be read any
+    /// more is not found.
+    pub const fn listing(&self) -> &Listing {
+        &self.listing
+    }
+
+    /// The file of an installed component.
+    pub fn component(&self, id: &PluginId, digest: &Digest) -> PathBuf {
+        self.installed.component(id, digest)
+    }
+
+    /// The components of these plugins, in the versions that are the active ones. Of a version that was chosen the
+    /// lock file does not say what it offers, so that it may always be meant. Only the manifests of these are read, so
+    /// that thousands that are not meant cost nothing.
+    fn active(&self, mut meant: BTreeMap<PluginId, Locked>) -> Vec<PathBuf> {
+        for (id, chosen) in &self.chosen {
+            let Ok(id) = id.parse() else { continue };
+            if let Ok(Some(plugin)) = self.listing.plugin(&id)
+                && plugin.digest != chosen.now.digest
+            {
+                meant.insert(id, plugin);
+            }
+        }
+        let path = |(id, plugin): (&PluginId, &Locked)| {
             let chosen = self.chosen(id).map(|chosen| self.installed.component(id, &chosen.now.digest));
             chosen
                 .filter(|path| path.is_file())
                 .unwrap_or_else(|| self.installed.component(id, &plugin.digest))
         };
-        // Of a chosen version the lock may not say what it offers.
-        let picked = |(id, plugin): &(&PluginId, &Locked)| may_be(id, plugin) || self.chosen(id).is_some();
-        self.lock.plugins.iter().filter(picked).map(active).collect()
-    }
-
-    /// The components that were installed at some time, in every version whose files are still here.
-    fn once_installed(&self) -> Vec<PathBuf> {
-        let all = self.installed.generations().unwrap_or_default();
-        let mut paths: Vec<PathBuf> = all
-            .iter()
-            .rev()
-            .flat_map(|lock| &lock.plugins)
-            .map(|(id, plugin)| self.installed.component(id, &plugin.digest))
-            .filter(|path| path.is_file())
-            .collect();
-        paths.sort();
-        paths.dedup();
-        paths
+        meant.iter().map(path).collect()
     }
 
     /// The component files on the path, and what shows that one was changed: its time and its length.
@@ -136,32 +141,63 @@ impl PluginPath {
         self.paths().into_iter().filter_map(facts).collect()
     }
 
-    /// Every component on the path that has a manifest, every version of it. Reads manifests only; files that are no
-    /// components are passed over.
-    pub fn all_entries(&self) -> Vec<Entry> {
-        self.paths().into_iter().chain(self.once_installed()).filter_map(Entry::read).collect()
+    /// The components in the folders that have a manifest, every version of them. Files that are no components are
+    /// passed over.
+    pub fn in_folders(&self) -> Vec<Entry> {
+        self.paths().into_iter().filter_map(Entry::read).collect()
     }
 
-    /// The same; where a version is the chosen one, without the others.
+    /// Every component on the path that has a manifest, every version of it. Reads manifests only.
+    pub fn all_entries(&self) -> Vec<Entry> {
+        self.versions_of(None)
+    }
+
+    /// The same, of the plugins that a person means.
+    pub fn versions_named(&self, what: &str) -> Vec<Entry> {
+        let mut versions = self.versions_of(Some(what));
+        versions.retain(|entry| entry.is_meant_by(what));
+        versions
+    }
+
+    fn versions_of(&self, what: Option<&str>) -> Vec<Entry> {
+        let once = self.listing.versions(what).unwrap_or_default();
+        self.paths().into_iter().chain(once).filter_map(Entry::read).collect()
+    }
+
+    /// Every component on the path; where a version is the chosen one, without the others.
     pub fn entries(&self) -> Vec<Entry> {
-        self.entries_that(|_, _| true)
+        self.entries_of(self.listing.all().unwrap_or_default())
     }
 
     /// The same, of those by whose full or short name, or by whose interface, these words may begin.
     pub fn entries_named(&self, words: &str) -> Vec<Entry> {
-        let begins = |name: &str| {
-            words.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        self.entries_that(|id, plugin| {
-            begins(id.name())
-                || begins(&id.to_string())
-                || plugin.offers.iter().any(|interface| words.starts_with(interface.path()))
-        })
+        let ends = words.match_indices(['.', '@', '#']).map(|(at, _)| at).chain([words.len()]);
+        let names = ends.filter_map(|end| words.get(..end)).take(NAMES_MAX);
+        let found = names.flat_map(|name| {
+            let named = self.listing.named(name).unwrap_or_default();
+            named.into_iter().chain(self.listing.offering(name).unwrap_or_default())
+        });
+        self.entries_of(found)
     }
 
-    fn entries_that(&self, may_be: impl Fn(&PluginId, &Locked) -> bool) -> Vec<Entry> {
+    /// The same, of those that may need one of these interfaces of another plugin.
+    pub fn entries_needing<'a>(&self, interfaces: impl Iterator<Item = &'a InterfaceName>) -> Vec<Entry> {
+        let needing = |interface: &InterfaceName| self.listing.needing(interface.path()).unwrap_or_default();
+        self.entries_of(interfaces.flat_map(needing))
+    }
+
+    /// The same, of those that may offer an operation.
+    pub fn entries_with(&self, wanted: impl Fn(&OperationName) -> bool) -> Vec<Entry> {
+        let offers = |name: &String| name.parse().is_ok_and(|name| wanted(&name));
+        let rows = self.listing.rows(None).unwrap_or_default();
+        let rows = rows.into_iter().filter(|row| row.operations.iter().any(offers));
+        self.entries_of(rows.filter_map(|row| Some((row.id.clone(), self.listing.plugin(&row.id).ok()??))))
+    }
+
+    fn entries_of(&self, installed: impl IntoIterator<Item = (PluginId, Locked)>) -> Vec<Entry> {
+        let installed = self.active(installed.into_iter().collect());
         let mut entries: Vec<Entry> =
-            self.paths().into_iter().chain(self.installed(may_be)).filter_map(Entry::read).collect();
+            self.paths().into_iter().chain(installed).filter_map(Entry::read).collect();
         entries.retain(|entry| {
             self.chosen(&entry.manifest.id).is_none_or(|chosen| entry.digest() == Some(chosen.now.digest))
         });
@@ -176,8 +212,8 @@ impl PluginPath {
                 entry.manifest.operations.iter().filter_map(|operation| operation.name.interface.as_ref());
             interfaces.any(|interface| interface.satisfies(wanted))
         };
-        let may = |_: &PluginId, plugin: &Locked| plugin.offers.iter().any(|have| have.satisfies(wanted));
-        let mut offering: Vec<Entry> = self.entries_that(may).into_iter().filter(offers).collect();
+        let found = self.listing.offering(wanted.path()).unwrap_or_default();
+        let mut offering: Vec<Entry> = self.entries_of(found).into_iter().filter(offers).collect();
         if !self.chosen.is_empty() {
             let mut others: Vec<Entry> = self.all_entries().into_iter().filter(offers).collect();
             others.retain(|other| offering.iter().all(|entry| entry.path != other.path));
@@ -189,7 +225,7 @@ impl PluginPath {
 
     /// Every version of a plugin.
     pub fn versions(&self, id: &PluginId) -> Vec<Entry> {
-        self.all_entries().into_iter().filter(|entry| entry.manifest.id == *id).collect()
+        self.versions_named(&id.to_string())
     }
 
     /// The file of exactly these bytes.

@@ -42,8 +42,13 @@ pub enum StrictError {
 
 /// Reads a document of type `T`, which must refuse unknown fields itself.
 pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StrictError> {
-    if bytes.len() > DOCUMENT_BYTES_MAX {
-        return Err(StrictError::TooLarge { bytes: bytes.len(), maximum: DOCUMENT_BYTES_MAX });
+    read_within(bytes, DOCUMENT_BYTES_MAX)
+}
+
+/// The same, for documents that may have another length, in bytes.
+pub fn read_within<T: DeserializeOwned>(bytes: &[u8], maximum: usize) -> Result<T, StrictError> {
+    if bytes.len() > maximum {
+        return Err(StrictError::TooLarge { bytes: bytes.len(), maximum });
     }
     let text =
         std::str::from_utf8(bytes).map_err(|error| StrictError::NotUtf8 { offset: error.valid_up_to() })?;

@@ -2,6 +2,8 @@
 //! writes files that nothing names yet, then a new generation of the lock file, then renames it into place: a kill at
 //! any point leaves the old installation or the new one.
 
+mod listing;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -13,10 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::RepositoryError;
 
+pub use listing::{Judged, Listing, Row, Verdict};
+
 /// The form of a lock file.
 pub const LOCK_SCHEMA: &str = "loong.lock/1";
 /// Largest lock file: that of 10,000 plugins has about 8 MB.
-const LOCK_BYTES_MAX: u64 = 64 << 20;
+pub const LOCK_BYTES_MAX: u64 = 64 << 20;
 
 /// Everything that is installed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +93,8 @@ impl Lock {
     /// If it is not one, or names a file that is no plain name.
     pub fn read(bytes: &[u8]) -> Result<Self, RepositoryError> {
         let wrong = |problem: String| RepositoryError::Lock { problem };
-        let lock: Self = strict::read(bytes).map_err(|error| wrong(error.to_string()))?;
+        let maximum = usize::try_from(LOCK_BYTES_MAX).unwrap_or(usize::MAX);
+        let lock: Self = strict::read_within(bytes, maximum).map_err(|error| wrong(error.to_string()))?;
         if lock.schema != LOCK_SCHEMA {
             return Err(wrong(format!("`schema` is not `{LOCK_SCHEMA}`")));
         }
@@ -156,10 +161,18 @@ impl Installed {
     /// If the lock file cannot be read.
     pub fn lock(&self) -> Result<Lock, RepositoryError> {
         let path = self.lock_path();
-        match bounded(&path)? {
+        match bounded(&path, LOCK_BYTES_MAX)? {
             Some(bytes) => Lock::read(&bytes),
             None => Ok(Lock::empty()),
         }
+    }
+
+    /// What is installed, to be asked about single plugins.
+    ///
+    /// # Errors
+    /// If the lock file cannot be read.
+    pub fn listing(&self) -> Result<Listing, RepositoryError> {
+        Listing::open(self)
     }
 
     /// The lock file.
@@ -178,7 +191,7 @@ impl Installed {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(source) => return Err(RepositoryError::Folder { path: folder, source }),
         };
-        let read = |path: PathBuf| Lock::read(&bounded(&path).ok()??).ok();
+        let read = |path: PathBuf| Lock::read(&bounded(&path, LOCK_BYTES_MAX).ok()??).ok();
         let mut all: Vec<Lock> = listed.flatten().filter_map(|entry| read(entry.path())).collect();
         all.sort_by_key(|lock| lock.generation);
         Ok(all)
@@ -255,6 +268,22 @@ impl Change<'_> {
         Ok(())
     }
 
+    /// Whether the store has every file of what is not installed yet.
+    ///
+    /// # Errors
+    /// If one is missing or has other bytes.
+    pub fn holds(&self, plugins: &BTreeMap<PluginId, Locked>) -> Result<(), RepositoryError> {
+        let is_new = |(id, plugin): &(&PluginId, &Locked)| {
+            self.before.plugins.get(*id).is_none_or(|before| before.digest != plugin.digest)
+        };
+        match plugins.iter().filter(is_new).find(|(_, plugin)| !self.installed.holds(plugin)) {
+            Some((id, plugin)) => {
+                Err(RepositoryError::StoreIncomplete { id: id.clone(), digest: plugin.digest.short() })
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Makes another set of plugins the installed one.
     ///
     /// # Errors
@@ -265,15 +294,7 @@ impl Change<'_> {
         command: &str,
         now: UtcTime,
     ) -> Result<Lock, RepositoryError> {
-        for (id, plugin) in &plugins {
-            let known = self.before.plugins.get(id).is_some_and(|before| before.digest == plugin.digest);
-            if !known && !self.installed.holds(plugin) {
-                return Err(RepositoryError::StoreIncomplete {
-                    id: id.clone(),
-                    digest: plugin.digest.short(),
-                });
-            }
-        }
+        self.holds(&plugins)?;
         let generation = self.before.generation.saturating_add(1);
         let lock = Lock {
             schema: LOCK_SCHEMA.to_owned(),
@@ -285,7 +306,9 @@ impl Change<'_> {
         let text = lock.to_json();
         let kept = self.installed.generations_folder().join(format!("{generation}.lock"));
         file::write_atomically(&kept, text.as_bytes(), 0o644)?;
+        let stamp = listing::stamp_now(self.installed);
         file::write_atomically(&self.installed.lock_path(), text.as_bytes(), 0o644)?;
+        listing::follow(self.installed, stamp.as_deref(), &self.before, &lock);
         Ok(lock)
     }
 }
@@ -314,7 +337,7 @@ fn make(folder: &Path) -> Result<(), RepositoryError> {
         .map_err(|source| RepositoryError::Folder { path: folder.to_owned(), source })
 }
 
-fn bounded(path: &Path) -> Result<Option<Vec<u8>>, RepositoryError> {
+fn bounded(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, RepositoryError> {
     use std::io::Read as _;
     let failed = |source| RepositoryError::File(FileError::Read { path: path.to_owned(), source });
     let opened = match File::open(path) {
@@ -323,8 +346,8 @@ fn bounded(path: &Path) -> Result<Option<Vec<u8>>, RepositoryError> {
         Err(error) => return Err(failed(error)),
     };
     let mut bytes = Vec::new();
-    opened.take(LOCK_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > LOCK_BYTES_MAX {
+    opened.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > bytes_max {
         return Err(RepositoryError::Lock { problem: "it is too large".to_owned() });
     }
     Ok(Some(bytes))
@@ -427,6 +450,24 @@ mod tests {
             assert_ne!(bad, good);
             assert_eq!(Lock::read(bad.as_bytes()).unwrap_err().code(), Code::LockInvalid, "{to}");
         }
+    }
+
+    #[test]
+    fn ten_thousand_plugins_have_a_lock_file() {
+        let (locked, _) = plugin(b"one");
+        let mut lock = Lock::empty();
+        for number in 0..10_000 {
+            lock.plugins.insert(
+                format!("acme:x{number}").parse().unwrap(),
+                Locked {
+                    files: BTreeMap::from([(format!("x{number}.wasm"), locked.digest)]),
+                    ..locked.clone()
+                },
+            );
+        }
+        let text = lock.to_json();
+        assert!(text.len() > strict::DOCUMENT_BYTES_MAX && (text.len() as u64) < LOCK_BYTES_MAX / 4);
+        assert_eq!(Lock::read(text.as_bytes()).unwrap(), lock);
     }
 
     #[test]

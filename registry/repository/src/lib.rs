@@ -31,7 +31,10 @@ pub use entry::{Built, ENTRY_SCHEMA, Entry, EntryFacts, EntryFile, Yanked};
 pub use error::RepositoryError;
 pub use folder::{Adding, Folder, Missing, Published, PublishedRole, RoleKeys, RoleStatus};
 pub use index::{INDEX_SCHEMA, Index, IndexEntry};
-pub use installed::{Change, Differences, Installed, LOCK_SCHEMA, Lock, Locked, component_name, promised};
+pub use installed::{
+    Change, Differences, Installed, Judged, LOCK_BYTES_MAX, LOCK_SCHEMA, Listing, Lock, Locked, Row, Verdict,
+    component_name, promised,
+};
 pub use metadata::TIERS;
 pub use names::{similar_names, similar_to};
 pub use package::Package;

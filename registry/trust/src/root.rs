@@ -271,6 +271,14 @@ impl TrustRoot {
         self.expires
     }
 
+    /// The next time at which what it says of a signer changes by itself; [`UtcTime::MAX`] if it never does.
+    pub fn changes_after(&self, now: UtcTime) -> UtcTime {
+        let keys = self.keys.iter().map(|key| (key.not_before, key.expires));
+        let identities = self.identities.iter().map(|identity| (identity.not_before, identity.expires));
+        let times = keys.chain(identities).flat_map(|(from, to)| [from, to]).flatten();
+        times.chain([self.expires]).filter(|time| *time > now).min().unwrap_or(UtcTime::MAX)
+    }
+
     /// The keys that may sign, unless they are revoked.
     pub fn keys(&self) -> &[RootKey] {
         &self.keys

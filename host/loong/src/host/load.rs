@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use loong_kernel::{Active, Event};
-use loong_manifest::{Code, Digest, Tier, escape};
+use loong_manifest::{Code, Digest, OperationName, Tier, escape};
 use loong_repository::scan::Severity;
 use loong_runtime::Plugin;
 use loong_trust::{Candidate, Verified};
@@ -239,11 +239,10 @@ impl Host {
         if catalog.plugins().all(|plugin| plugin.grants.operations().is_empty()) {
             return;
         }
-        for entry in self.path.entries() {
-            let wanted = catalog.plugins().any(|plugin| {
-                entry.manifest.operations.iter().any(|operation| plugin.grants.operation(&operation.name))
-            });
-            if wanted
+        let may_call = |name: &OperationName| catalog.plugins().any(|plugin| plugin.grants.operation(name));
+        for entry in self.path.entries_with(may_call) {
+            let mut names = entry.manifest.operations.iter().map(|operation| &operation.name);
+            if names.any(may_call)
                 && catalog.plugin(&entry.manifest.id).is_none()
                 && let Err(error) = self.load_one(&entry.path, session, Tier::VerifiedCommunity)
             {

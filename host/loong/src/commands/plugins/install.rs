@@ -7,7 +7,7 @@ use loong_kernel::{Durability, Event, Ledger as _};
 use loong_manifest::contract::Fit;
 use loong_manifest::{Code, Digest, PluginId, Tier, escape};
 use loong_repository::{
-    Change, Installed, Lock, Locked, Offered, RepositoryError, Step, Wanted, resolve, without,
+    Change, Installed, LOCK_BYTES_MAX, Lock, Locked, Offered, RepositoryError, Step, Wanted, resolve, without,
 };
 use loong_trust::TrustRoot;
 use serde_json::json;
@@ -100,7 +100,7 @@ pub struct RemoveArgs {
 
 pub(super) fn run(ui: &mut Ui, places: &Places, args: &InstallArgs) -> Result<(), CommandError> {
     if let Some(path) = &args.locked {
-        let lock = Lock::read(&locate::read_bounded(path, 64 << 20)?)?;
+        let lock = Lock::read(&locate::read_bounded(path, LOCK_BYTES_MAX)?)?;
         return locked(ui, places, &lock, &args.plan);
     }
     let wanted =
@@ -197,7 +197,7 @@ fn change(
         plugins.insert(item.id.clone(), item.fetched.locked.clone());
     }
     let before = change.before().clone();
-    let lock = commit(places, &installed, change, plugins, command)?;
+    let lock = commit(places, change, plugins, command)?;
     take_over(ui, places, &installed, &before, &lock)?;
     if ui.json() {
         answer(ui, &items, &lock, true);
@@ -298,7 +298,6 @@ fn item(
 /// Makes the change, with its record written first.
 pub(super) fn commit(
     places: &Places,
-    installed: &Installed,
     change: Change<'_>,
     plugins: BTreeMap<PluginId, Locked>,
     command: &str,
@@ -330,13 +329,7 @@ pub(super) fn commit(
         changes,
     };
     // What cannot be installed is not written down as installed.
-    for (id, plugin) in &plugins {
-        if !installed.holds(plugin) {
-            return Err(
-                RepositoryError::StoreIncomplete { id: id.clone(), digest: plugin.digest.short() }.into()
-            );
-        }
-    }
+    change.holds(&plugins)?;
     let store = host::store(places)?;
     host::wait(store.append(event, Durability::Durable))?.map_err(host::unwritten)?;
     let lock = change.commit(plugins, command, now())?;
@@ -373,7 +366,7 @@ pub(super) fn take_over(
         spinner.finish_and_clear();
         let change = installed.change()?;
         let back = given_back(&change.before().plugins, &before.plugins, &after.plugins);
-        commit(places, installed, change, back, &format!("undo: {id} could not take over"))?;
+        commit(places, change, back, &format!("undo: {id} could not take over"))?;
         for (id, old) in taken.into_iter().rev() {
             if let Err(error) = swap::take_over(ui, places, &id, &old) {
                 ui.warning(format!("`{id}` stays swapped: {} [{}]", error.headline, error.code));
@@ -434,7 +427,7 @@ pub(super) fn remove(ui: &mut Ui, places: &Places, args: &RemoveArgs) -> Result<
     if !args.dry_run {
         ui.confirm(&format!("{} will be removed", gone.join(", ")), args.yes)?;
         let names: Vec<String> = args.plugins.iter().map(ToString::to_string).collect();
-        commit(places, &installed, change, left, &format!("remove {}", names.join(" ")))?;
+        commit(places, change, left, &format!("remove {}", names.join(" ")))?;
     }
     if ui.json() {
         ui.document("loong.plugins.remove/1", &json!({ "removed": gone, "done": !args.dry_run }));
@@ -496,7 +489,7 @@ fn locked(ui: &mut Ui, places: &Places, wanted: &Lock, args: &PlanArgs) -> Resul
         }
         ui.confirm("What is installed will be exactly what the lock file names", args.yes)?;
         let before = change.before().clone();
-        let lock = commit(places, &installed, change, wanted.plugins.clone(), "install --locked")?;
+        let lock = commit(places, change, wanted.plugins.clone(), "install --locked")?;
         take_over(ui, places, &installed, &before, &lock)?;
     }
     if ui.json() {

@@ -75,7 +75,7 @@ fn set_pinned(ui: &mut Ui, places: &Places, id: &PluginId, pinned: bool) -> Resu
     plugin.pinned = pinned;
     let word = if pinned { "pin" } else { "unpin" };
     if changed {
-        commit(places, &installed, change, plugins, &format!("{word} {id}"))?;
+        commit(places, change, plugins, &format!("{word} {id}"))?;
     }
     if ui.json() {
         ui.document("loong.plugins.pin/1", &json!({ "plugin": id, "version": version, "pinned": pinned }));
@@ -136,7 +136,7 @@ pub(super) fn undo(ui: &mut Ui, places: &Places, args: &UndoArgs) -> Result<(), 
     let differences = Lock { plugins: plugins.clone(), ..Lock::empty() }.differences(change.before());
     ui.confirm(&format!("Generation {to} will be installed again: {}", text(&differences)), args.yes)?;
     let before = change.before().clone();
-    let lock = commit(places, &installed, change, plugins, &format!("undo --to {to}"))?;
+    let lock = commit(places, change, plugins, &format!("undo --to {to}"))?;
     take_over(ui, places, &installed, &before, &lock)?;
     if ui.json() {
         ui.document(

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
+use super::judged;
 use crate::error::CommandError;
-use crate::locate::{self, Entry, PluginPath};
+use crate::locate::{Entry, PluginPath};
 use crate::places::Places;
 use crate::ui::Ui;
 use crate::{host, settings::Settings};
@@ -16,18 +18,38 @@ use crate::{host, settings::Settings};
 Examples:
   loong plugins list
   loong plugins list --plugins dist/ --json
+  loong plugins list --verify                       every file read and verified anew
 
-Only manifests are read and signatures verified; nothing is compiled or run.")]
+Only manifests are read and signatures verified; nothing is compiled or run. What was installed is verified again
+when the trust root changes or a key begins or ends, at every load, and with `--verify`.")]
 pub struct ListArgs {
     /// Look in this folder too, before the installed ones (may be repeated)
     #[arg(long, value_name = "DIR")]
     plugins: Vec<PathBuf>,
+    /// Read and verify every file anew
+    #[arg(long)]
+    verify: bool,
 }
 
 /// One component, and whether loading would get past its signature.
+#[derive(Serialize)]
 struct Row {
-    entry: Entry,
-    tier: Result<&'static str, CommandError>,
+    id: String,
+    version: String,
+    kind: String,
+    summary: String,
+    tags: Vec<String>,
+    path: PathBuf,
+    operations: Vec<String>,
+    tier: Option<&'static str>,
+    refused: Option<Value>,
+    #[serde(skip)]
+    tier_text: String,
+}
+
+#[derive(Serialize)]
+struct Document {
+    plugins: Vec<Row>,
 }
 
 pub(super) fn run(ui: &mut Ui, places: &Places, args: &ListArgs) -> Result<(), CommandError> {
@@ -41,18 +63,38 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &ListArgs) -> Result<(), C
     let root = host::trust_root(places)?;
     let path = PluginPath::new(&args.plugins, places)?;
     let now_unix_s = host::now_ms() / 1000;
-    let rows: Vec<Row> = path
-        .entries()
-        .into_iter()
-        .map(|entry| {
-            let verified = locate::candidate(&entry.path)
-                .and_then(|candidate| Ok(loong_trust::verify(candidate, &root, now_unix_s)?));
-            Row { entry, tier: verified.map(|verified| verified.tier().as_str()) }
-        })
-        .collect();
+    let in_folder = |entry: Entry| {
+        let verdict = judged::verdict(&entry.path, &root, now_unix_s);
+        let manifest = entry.manifest;
+        Row {
+            id: manifest.id.to_string(),
+            version: manifest.version.to_string(),
+            kind: manifest.kind.as_str().to_owned(),
+            summary: manifest.summary,
+            tags: manifest.tags,
+            path: entry.path,
+            operations: manifest.operations.iter().map(|operation| operation.name.to_string()).collect(),
+            tier: verdict.as_ref().ok().map(|tier| tier.as_str()),
+            refused: verdict.as_ref().err().map(|error| judged::refused(error)),
+            tier_text: judged::text(&verdict),
+        }
+    };
+    let mut rows: Vec<Row> = path.in_folders().into_iter().map(in_folder).collect();
+    let installed = judged::installed(ui, &path, &root, args.verify)?;
+    rows.extend(installed.into_iter().map(|(row, verdict)| Row {
+        path: path.component(&row.id, &row.digest),
+        id: row.id.to_string(),
+        version: row.version.to_string(),
+        kind: row.kind,
+        summary: row.summary,
+        tags: row.tags,
+        operations: row.operations,
+        tier: verdict.as_ref().ok().map(|tier| tier.as_str()),
+        refused: verdict.as_ref().err().map(|error| judged::refused(error)),
+        tier_text: judged::text(&verdict),
+    }));
     if ui.json() {
-        let plugins: Vec<Value> = rows.iter().map(document).collect();
-        ui.document("loong.plugins.list/1", &json!({ "plugins": plugins }));
+        ui.document("loong.plugins.list/1", &Document { plugins: rows });
         return Ok(());
     }
     if rows.is_empty() {
@@ -60,35 +102,7 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &ListArgs) -> Result<(), C
         return Ok(());
     }
     let mut table = vec![["ID", "VERSION", "KIND", "TIER", "SUMMARY"].map(str::to_owned).to_vec()];
-    table.extend(rows.iter().map(|Row { entry, tier }| {
-        let manifest = &entry.manifest;
-        let tier = match tier {
-            Ok(tier) => (*tier).to_owned(),
-            Err(error) => format!("refused: {}", error.code),
-        };
-        vec![
-            manifest.id.to_string(),
-            manifest.version.to_string(),
-            manifest.kind.as_str().to_owned(),
-            tier,
-            manifest.summary.clone(),
-        ]
-    }));
+    table.extend(rows.into_iter().map(|row| vec![row.id, row.version, row.kind, row.tier_text, row.summary]));
     ui.table(0, &table);
     Ok(())
-}
-
-fn document(row: &Row) -> Value {
-    let manifest = &row.entry.manifest;
-    json!({
-        "id": manifest.id,
-        "version": manifest.version,
-        "kind": manifest.kind,
-        "summary": manifest.summary,
-        "tags": manifest.tags,
-        "path": row.entry.path,
-        "operations": manifest.operations.iter().map(|operation| &operation.name).collect::<Vec<_>>(),
-        "tier": row.tier.as_ref().ok(),
-        "refused": row.tier.as_ref().err(),
-    })
 }

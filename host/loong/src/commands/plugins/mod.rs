@@ -11,6 +11,7 @@ mod info;
 mod init;
 mod install;
 mod installed;
+mod judged;
 mod list;
 mod pack;
 mod package;

@@ -174,6 +174,6 @@ fn remove(places: &Places, id: &PluginId, plugin: &Locked, why: &Why) -> Result<
         drop(change);
         return drain(places, id, plugin, why);
     };
-    commit(places, &installed, change, left, &format!("refresh: {id} {}", why.text()))?;
+    commit(places, change, left, &format!("refresh: {id} {}", why.text()))?;
     Ok("removed")
 }

@@ -209,8 +209,7 @@ fn plan(
 
 /// The plugin that a person means, and every version of it that is here.
 fn versions(host: &Host, what: &str) -> Result<(PluginId, Vec<Entry>), CommandError> {
-    let found: Vec<Entry> =
-        host.path().all_entries().into_iter().filter(|entry| entry.is_meant_by(what)).collect();
+    let found = host.path().versions_named(what);
     let Some(id) = found.first().map(|entry| entry.manifest.id.clone()) else {
         return Err(CommandError::new(Code::PluginUnknown, format!("no component is named `{what}`")));
     };
@@ -243,7 +242,8 @@ fn examine(host: &Host, session: &Session, plan: &Plan) -> Result<(), CommandErr
             operation.name.interface.as_ref().is_some_and(|offered| offered.satisfies(&import.interface))
         })
     };
-    for entry in host.path().entries().iter().filter(|entry| entry.manifest.id != plan.id) {
+    let offered = plugin.operations.iter().filter_map(|operation| operation.name.interface.as_ref());
+    for entry in host.path().entries_needing(offered).iter().filter(|entry| entry.manifest.id != plan.id) {
         // Those that cannot be loaded themselves depend on nothing.
         let Ok(dependent) = host.wait(host.prepare(&entry.path, session, Tier::VerifiedCommunity)) else {
             continue;
