@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use loong_manifest::{Code, Digest, InterfaceName, Manifest, OperationName, PluginId};
-use loong_repository::{Installed, Listing, Locked};
+use loong_repository::package::PACKAGE_BYTES_MAX;
+use loong_repository::{Installed, Listing, Locked, Package};
 use loong_store::Chosen;
 use loong_trust::Candidate;
 
@@ -247,7 +248,7 @@ impl PluginPath {
     /// The file that a person means: a path, or an id or name of a component on the path.
     pub fn find(&self, what: &str) -> Result<PathBuf, CommandError> {
         let path = Path::new(what);
-        if what.contains('/') || path.extension().is_some_and(|extension| extension == "wasm") {
+        if is_path(what) {
             return Ok(path.to_owned());
         }
         let mut found: Vec<Entry> =
@@ -306,6 +307,12 @@ impl Entry {
     }
 }
 
+/// Whether a person means a file by this, rather than a name.
+pub fn is_path(what: &str) -> bool {
+    let extension = Path::new(what).extension();
+    what.contains('/') || extension.is_some_and(|extension| extension == "wasm")
+}
+
 /// More than one component answers to a name. Any of them may only claim it, so none is taken.
 pub fn ambiguous(what: &str, found: &[Entry]) -> CommandError {
     let error = CommandError::new(Code::PluginUnknown, format!("`{what}` could be more than one component"))
@@ -339,6 +346,16 @@ pub fn candidate(path: &Path) -> Result<Candidate, CommandError> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     Candidate::read(bytes, bundles(path)?, &stem)
         .map_err(|error| CommandError::from(error).detail(format!("in `{}`", path.display())))
+}
+
+/// Reads a package, or a component with the signatures beside it. Nothing is verified.
+pub fn package(path: &Path) -> Result<Package, CommandError> {
+    let read = if path.extension().is_some_and(|extension| extension == "tar") {
+        Package::read(&read_bounded(path, PACKAGE_BYTES_MAX)?)
+    } else {
+        Package::new(read_bounded(path, COMPONENT_BYTES_MAX)?, bundles(path)?, BTreeMap::new())
+    };
+    read.map_err(|error| CommandError::from(error).detail(format!("in `{}`", path.display())))
 }
 
 /// The bundles that lie beside a component.

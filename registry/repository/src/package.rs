@@ -5,9 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 
-use loong_manifest::{Manifest, PluginId, escape};
-use loong_trust::{BUNDLE_BYTES_MAX, Candidate, bundle_names};
+use loong_manifest::{Digest, Manifest, PluginId, escape};
+use loong_trust::{BUNDLE_BYTES_MAX, Candidate, UtcTime, bundle_names};
 
+use crate::entry::{self, Entry, EntryFacts, EntryFile};
 use crate::{RepositoryError, component_name};
 
 /// Largest package, in bytes: the largest component, and what lies beside it.
@@ -74,6 +75,35 @@ impl Package {
         files.extend(self.texts.iter().map(|(name, text)| (name.clone(), text)));
         files.sort();
         archive(&files).map_err(|error| wrong(format!("it cannot be written: {error}")))
+    }
+
+    /// What a repository would list of it, and the files that are installed, by name.
+    ///
+    /// # Errors
+    /// If the component is not valid.
+    pub fn entry(&self, now: UtcTime) -> Result<(Entry, BTreeMap<String, Vec<u8>>), RepositoryError> {
+        let name = component_name(&self.id);
+        let candidate = Candidate::read(self.component.clone(), None, self.id.name())?;
+        let manifest = manifest(&self.component)?;
+        let mut files = BTreeMap::from([
+            (name.clone(), self.component.clone()),
+            (MANIFEST.to_owned(), manifest.to_json().into_bytes()),
+        ]);
+        files.extend(bundle_names(&name).into_iter().zip(self.bundles.iter().cloned()));
+        let listed = |(name, bytes): (&String, &Vec<u8>)| EntryFile {
+            path: format!("{}/{name}", entry::folder(&self.id, &self.version)),
+            digest: Digest::of(bytes),
+            size_bytes: bytes.len() as u64,
+        };
+        let entry = Entry {
+            id: self.id.clone(),
+            version: self.version.clone(),
+            digest: *candidate.digest(),
+            size_bytes: self.component.len() as u64,
+            facts: EntryFacts::of(&candidate, &manifest, now),
+            files: files.iter().map(listed).collect(),
+        };
+        Ok((entry, files))
     }
 
     /// Reads a package.

@@ -3,7 +3,8 @@
 //!
 //! `loong-bench [--json] [tool-text.wasm]` prints the table, `loong-bench --audit [--json]` that of questions about a
 //! million audit records; `loong-bench --minimal FILE` is the smallest program that makes one
-//! call of a compiled component, to compare the start of `loong tools call` with.
+//! call of a compiled component, to compare the start of `loong tools call` with; `loong-bench --plugins [--json]`
+//! prints what ten thousand installed plugins cost, and `loong-bench --rows FILE [WORD]` is what that compares with.
 
 #![expect(clippy::print_stdout, reason = "a program whose answer is a table")]
 #![allow(
@@ -18,6 +19,7 @@
 
 mod audit;
 mod bench;
+mod plugins;
 mod raw;
 mod table;
 
@@ -51,10 +53,18 @@ fn main() {
         println!("{}", raw::minimal(Path::new(file)));
         return;
     }
+    if let [flag, file, word @ ..] = arguments.as_slice()
+        && flag == "--rows"
+    {
+        println!("{}", plugins::rows(file, word.first().map(String::as_str)));
+        return;
+    }
     let before = bench::machine();
     let component = arguments.iter().find(|argument| argument.ends_with(".wasm"));
     let rows = if arguments.iter().any(|argument| argument == "--audit") {
         audit::measure()
+    } else if arguments.iter().any(|argument| argument == "--plugins") {
+        plugins::measure(&Host::new())
     } else {
         measure(component.map(Path::new))
     };
@@ -201,6 +211,7 @@ fn measure(real: Option<&Path>) -> Vec<Row> {
     rows.extend(table::swapping(&host, &text));
     rows.extend(table::runaways(&host));
     rows.extend(table::sizes(&host));
+    rows.extend(plugins::measure(&host));
     rows
 }
 

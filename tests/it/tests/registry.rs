@@ -1,6 +1,7 @@
 //! A repository that one user keeps and another installs from, each with a home of its own.
 
 mod first_party;
+mod installed;
 mod oci;
 mod served;
 mod signatures;

@@ -135,6 +135,24 @@ fn a_repository_is_pushed_to_an_oci_registry_and_installed_from_it() {
 }
 
 #[test]
+fn a_project_is_published_and_pushed_in_one_go() {
+    let Some(program) = program() else { return };
+    let registry = Registry::start(&program, false);
+    let fixture = Fixture::new();
+    // What the template needs came with the first-party components.
+    loong_it::fixture::plugins();
+    let location = registry.location();
+    fixture.ok(true, &["plugins", "init", "word-count", "--publisher", "acme"]);
+    let publish = ["plugins", "publish", "word-count", "--repository", "repo", "--key", "acme", "--push"];
+    let said = fixture.ok(true, &[publish.as_slice(), &[location.as_str()]].concat());
+    assert!(said.contains(&format!("pushed to {location}")), "{said}");
+    fixture.does(&["registry", "disconnect", "main", "--yes"]);
+    fixture.does(&[["registry", "connect", "oci", &location].as_slice(), &ROOT].concat());
+    fixture.does(&["plugins", "install", "acme:word-count", "--yes"]);
+    assert_eq!(fixture.installed(), ["acme:word-count 0.1.0"]);
+}
+
+#[test]
 fn nothing_older_is_pushed() {
     let Some(program) = program() else { return };
     let registry = Registry::start(&program, false);

@@ -7,7 +7,8 @@ use loong_kernel::{Durability, Event, Ledger as _};
 use loong_manifest::contract::Fit;
 use loong_manifest::{Code, Digest, PluginId, Tier, escape};
 use loong_repository::{
-    Change, Installed, LOCK_BYTES_MAX, Lock, Locked, Offered, RepositoryError, Step, Wanted, resolve, without,
+    Change, Installed, LOCK_BYTES_MAX, Lock, Locked, Offered, Package, RepositoryError, Step, Wanted,
+    resolve, without,
 };
 use loong_trust::TrustRoot;
 use serde_json::json;
@@ -42,19 +43,20 @@ pub struct PlanArgs {
     pub(super) downgrade: bool,
 }
 
-/// Install plugins from the connected registries, with what they need
+/// Install plugins from the connected registries or from files, with what they need
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   loong plugins install acme:weather
+  loong plugins install ./acme-weather-1.2.0.tar     a package, or a .wasm file with its signatures beside it
   loong plugins install acme:weather@1.2.0 core:text --dry-run
   loong plugins install --locked loong.lock          exactly what a lock file names
 
 Nothing is run. What is fetched is verified against the registry and the trust root, then put into a store
 whose files are verified again at every load. The plan shows who signed it and what it asks for.")]
 pub struct InstallArgs {
-    /// The plugins, each with or without a version
-    #[arg(value_name = "ID[@VERSION]", required_unless_present = "locked")]
+    /// The plugins, each with or without a version, or their files
+    #[arg(value_name = "ID[@VERSION]|FILE", required_unless_present = "locked")]
     plugins: Vec<String>,
     /// Install exactly what this lock file names
     #[arg(long, value_name = "FILE", conflicts_with = "plugins")]
@@ -103,10 +105,19 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &InstallArgs) -> Result<()
         let lock = Lock::read(&locate::read_bounded(path, LOCK_BYTES_MAX)?)?;
         return locked(ui, places, &lock, &args.plan);
     }
-    let wanted =
-        args.plugins.iter().map(|text| want(text, args.plan.downgrade)).collect::<Result<Vec<_>, _>>()?;
+    let downgrade = args.plan.downgrade;
+    let (mut wanted, mut packages) = (Vec::new(), Vec::new());
+    for text in &args.plugins {
+        if !locate::is_path(text) && !text.ends_with(".tar") {
+            wanted.push(want(text, downgrade)?);
+            continue;
+        }
+        let package = locate::package(text.as_ref())?;
+        wanted.push(Wanted { id: package.id.clone(), version: Some(package.version.clone()), downgrade });
+        packages.push(package);
+    }
     let command = format!("install {}", args.plugins.join(" "));
-    change(ui, places, &command, &args.plan, |sources, lock| {
+    change(ui, places, &command, &args.plan, &packages, |sources, lock| {
         Ok(resolve(lock, &sources.offered, &wanted).map_err(RepositoryError::from)?)
     })
 }
@@ -127,15 +138,17 @@ fn want(text: &str, downgrade: bool) -> Result<Wanted, CommandError> {
 pub(super) fn update(ui: &mut Ui, places: &Places, args: &UpdateArgs) -> Result<(), CommandError> {
     let names: Vec<String> = args.plugins.iter().map(ToString::to_string).collect();
     let command = format!("update {}", names.join(" ")).trim_end().to_owned();
-    change(ui, places, &command, &args.plan, |sources, lock| {
+    change(ui, places, &command, &args.plan, &[], |sources, lock| {
         let mut wanted = Vec::new();
+        let mut newest = BTreeMap::new();
+        for Offered { entry, .. } in &sources.offered {
+            if entry.version.pre.is_empty() && entry.facts.yanked.is_none() {
+                let known = newest.entry(&entry.id).or_insert(&entry.version);
+                *known = (*known).max(&entry.version);
+            }
+        }
         for (id, plugin) in &lock.plugins {
-            let newer = sources.offered.iter().any(|offer| {
-                offer.entry.id == *id
-                    && offer.entry.version > plugin.version
-                    && offer.entry.version.pre.is_empty()
-                    && offer.entry.facts.yanked.is_none()
-            });
+            let newer = newest.get(id).is_some_and(|version| **version > plugin.version);
             let meant = args.plugins.is_empty() || args.plugins.contains(id);
             if newer && meant && !plugin.pinned {
                 wanted.push(Wanted { id: id.clone(), version: None, downgrade: false });
@@ -155,9 +168,10 @@ fn change(
     places: &Places,
     command: &str,
     args: &PlanArgs,
+    packages: &[Package],
     steps: impl FnOnce(&Sources, &Lock) -> Result<Vec<Step>, CommandError>,
 ) -> Result<(), CommandError> {
-    let mut sources = Sources::open(ui, places)?;
+    let mut sources = Sources::with_packages(ui, places, packages)?;
     super::refresh::warn(ui, places, &sources.offered)?;
     let installed = Installed::new(places.installed());
     let change = installed.change()?;

@@ -1,20 +1,21 @@
 //! `loong plugins refresh`: what the registries now say of the versions that are installed, and what is done about
 //! those that were taken back.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use loong_kernel::PluginPhase;
 use loong_kernel::breaker::State;
 use loong_manifest::{Code, PluginId, Tier, escape};
-use loong_repository::{Installed, Locked, Offered, without};
-use loong_trust::TrustRoot;
+use loong_repository::{Entry, Installed, Locked, Offered, Verdict, without};
 use serde::Serialize;
 use serde_json::json;
 
 use super::install::commit;
-use super::sources::{Sources, now};
-use super::status;
+use super::sources::Sources;
+use super::{judged, status};
 use crate::error::CommandError;
 use crate::host;
-use crate::locate;
+use crate::locate::PluginPath;
 use crate::places::Places;
 use crate::settings::{Settings, TakenBack};
 use crate::ui::Ui;
@@ -40,7 +41,7 @@ enum Why {
     /// Its publisher took it back.
     Yanked { reason: String },
     /// It would not be loaded: its key was revoked, say.
-    Refused { code: Code, message: String },
+    Refused { code: String, message: String },
     /// Those who vouched for it do not any more.
     TierFell { from: Tier, to: Tier },
     /// Its registry does not list it, or lists other bytes for it.
@@ -75,7 +76,7 @@ struct Found {
 
 pub(super) fn run(ui: &mut Ui, places: &Places) -> Result<(), CommandError> {
     let offered = Sources::open(ui, places)?.offered;
-    let found = apply(places, &offered)?;
+    let found = apply(ui, places, &offered, true)?;
     if ui.json() {
         ui.document("loong.plugins.refresh/1", &json!({ "taken_back": found }));
     } else if found.is_empty() {
@@ -95,57 +96,58 @@ pub(super) fn run(ui: &mut Ui, places: &Places) -> Result<(), CommandError> {
 
 /// Says what was taken back, on the way to something else.
 pub(super) fn warn(ui: &Ui, places: &Places, offered: &[Offered]) -> Result<(), CommandError> {
-    for one in apply(places, offered)? {
+    for one in apply(ui, places, offered, false)? {
         ui.warning(format!("`{}` {} {}: {}", one.id, one.version, one.why.text(), one.done));
     }
     Ok(())
 }
 
-/// Finds what was taken back, and does what the settings say.
-fn apply(places: &Places, offered: &[Offered]) -> Result<Vec<Found>, CommandError> {
-    let installed = Installed::new(places.installed());
-    let root = host::trust_root(places)?;
+/// Finds what was taken back, and does what the settings say. Files are read `anew`, or those are verified that were
+/// not before.
+fn apply(ui: &Ui, places: &Places, offered: &[Offered], anew: bool) -> Result<Vec<Found>, CommandError> {
+    let path = PluginPath::new(&[], places)?;
     let policy = Settings::read(&places.settings())?.registries.taken_back;
+    let judged = judged::installed(ui, &path, &host::trust_root(places)?, anew)?;
+    let mut judged: BTreeMap<PluginId, Verdict> =
+        judged.into_iter().map(|(row, verdict)| (row.id, verdict)).collect();
+    let mut listed: BTreeMap<(&str, &PluginId), Vec<&Entry>> = BTreeMap::new();
+    for Offered { registry, entry, .. } in offered {
+        listed.entry((registry.as_str(), &entry.id)).or_default().push(entry);
+    }
+    let answered: BTreeSet<&str> = offered.iter().map(|offer| offer.registry.as_str()).collect();
     let mut found = Vec::new();
-    for (id, plugin) in &installed.lock()?.plugins {
-        if let Some(why) = why(&installed, id, plugin, offered, &root) {
+    for (id, plugin) in path.listing().all()? {
+        let Some(verdict) = judged.remove(&id) else { continue };
+        let of_plugin = listed.get(&(plugin.registry.as_str(), &id));
+        let same = of_plugin.and_then(|entries| entries.iter().find(|entry| entry.digest == plugin.digest));
+        let is_gone = same.is_none() && answered.contains(plugin.registry.as_str());
+        if let Some(why) = why(&plugin, same.copied(), is_gone, verdict) {
             let done = match policy {
-                TakenBack::Drain if why.is_taken_back() => drain(places, id, plugin, &why)?,
-                TakenBack::Remove if why.is_taken_back() => remove(places, id, plugin, &why)?,
+                TakenBack::Drain if why.is_taken_back() => drain(places, &id, &plugin, &why)?,
+                TakenBack::Remove if why.is_taken_back() => remove(places, &id, &plugin, &why)?,
                 _ => "flagged",
             };
-            found.push(Found { id: id.clone(), version: plugin.version.clone(), why, done });
+            found.push(Found { id, version: plugin.version, why, done });
         }
     }
     Ok(found)
 }
 
-fn why(
-    installed: &Installed,
-    id: &PluginId,
-    plugin: &Locked,
-    offered: &[Offered],
-    root: &TrustRoot,
-) -> Option<Why> {
-    let of_registry: Vec<&Offered> =
-        offered.iter().filter(|offer| offer.entry.id == *id && offer.registry == plugin.registry).collect();
-    let same = of_registry.iter().find(|offer| offer.entry.digest == plugin.digest);
-    if let Some(yanked) = same.and_then(|offer| offer.entry.facts.yanked.as_ref()) {
+/// What speaks against an installed plugin. A registry that did not answer says nothing of what it lists.
+fn why(plugin: &Locked, listed: Option<&Entry>, is_gone: bool, verdict: Verdict) -> Option<Why> {
+    if let Some(yanked) = listed.and_then(|entry| entry.facts.yanked.as_ref()) {
         return Some(Why::Yanked { reason: yanked.reason.clone() });
     }
-    let candidate = locate::candidate(&installed.component(id, &plugin.digest));
-    let verified = candidate.and_then(|candidate| {
-        loong_trust::verify(candidate, root, now().unix_s()).map_err(CommandError::from)
-    });
-    match verified {
-        Err(error) => Some(Why::Refused { code: error.code, message: error.headline }),
-        Ok(verified) if verified.tier() < plugin.tier => {
-            Some(Why::TierFell { from: plugin.tier, to: verified.tier() })
+    match verdict {
+        Err(error) => {
+            let error = judged::refused(&error);
+            let text = |member: &str| {
+                error.get(member).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+            };
+            Some(Why::Refused { code: text("code"), message: text("message") })
         }
-        // A registry that did not answer says nothing of what it lists.
-        Ok(_) if same.is_none() && offered.iter().any(|offer| offer.registry == plugin.registry) => {
-            Some(Why::Gone)
-        }
+        Ok(tier) if tier < plugin.tier => Some(Why::TierFell { from: plugin.tier, to: tier }),
+        Ok(_) if is_gone => Some(Why::Gone),
         Ok(_) => None,
     }
 }

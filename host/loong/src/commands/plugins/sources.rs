@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use loong_manifest::Code;
+use loong_manifest::{Code, Digest};
 use loong_repository::scan::ScanRules;
-use loong_repository::{Client, Entry, Offered, component_name};
+use loong_repository::{Client, Entry, Offered, Package, component_name};
 use loong_trust::{Candidate, TrustRoot, UtcTime, Verified};
 
 use crate::error::CommandError;
@@ -17,11 +17,15 @@ use crate::ui::Ui;
 /// The files of an entry, by name.
 pub(super) type Files = BTreeMap<String, Vec<u8>>;
 
-/// The registries as they are now.
+/// Where something comes from that no registry lists. No registry is called so.
+pub(super) const FILE: &str = "(file)";
+
+/// The registries as they are now, and the packages that a person named.
 pub(super) struct Sources {
     pub(super) rules: ScanRules,
     pub(super) clients: BTreeMap<String, Client>,
     pub(super) offered: Vec<Offered>,
+    packages: BTreeMap<Digest, Files>,
 }
 
 pub(super) fn now() -> UtcTime {
@@ -36,13 +40,23 @@ pub(super) fn named(error: CommandError, registry: &str, entry: &Entry) -> Comma
 impl Sources {
     /// Asks every connected registry. One that does not hold is a warning, unless it is the only one.
     pub(super) fn open(ui: &Ui, places: &Places) -> Result<Self, CommandError> {
+        Self::with_packages(ui, places, &[])
+    }
+
+    /// The same with packages, which need no registry.
+    pub(super) fn with_packages(
+        ui: &Ui,
+        places: &Places,
+        packages: &[Package],
+    ) -> Result<Self, CommandError> {
         let all = registries::all(places)?;
-        if all.is_empty() {
+        if all.is_empty() && packages.is_empty() {
             return Err(CommandError::new(Code::RepositoryUnreachable, "no registry is connected")
                 .hint("`loong registry connect NAME FOLDER` connects one"));
         }
         let rules = scanning::rules(places)?.thorough();
-        let mut sources = Self { rules, clients: BTreeMap::new(), offered: Vec::new() };
+        let (clients, offered) = (BTreeMap::new(), Vec::new());
+        let mut sources = Self { rules, clients, offered, packages: BTreeMap::new() };
         let mut failed = None;
         for registry in all {
             let read = host::wait(async {
@@ -64,10 +78,17 @@ impl Sources {
                 }
             }
         }
-        match failed {
-            Some(error) if sources.clients.is_empty() => Err(error),
-            _ => Ok(sources),
+        if let Some(error) = failed.filter(|_| sources.clients.is_empty() && packages.is_empty()) {
+            return Err(error);
         }
+        let root = host::trust_root(places)?;
+        for package in packages {
+            let (entry, files) = package.entry(now())?;
+            let tier = verified(&entry, &files, &root).map_err(|error| named(error, FILE, &entry))?.tier();
+            sources.packages.insert(entry.digest, files);
+            sources.offered.push(Offered { registry: FILE.to_owned(), tier, entry });
+        }
+        Ok(sources)
     }
 
     /// Fetches the files of an entry and verifies its component.
@@ -77,6 +98,11 @@ impl Sources {
         entry: &Entry,
         root: &TrustRoot,
     ) -> Result<(Files, Verified), CommandError> {
+        if registry == FILE {
+            let files = self.packages.get(&entry.digest).cloned().unwrap_or_default();
+            let verified = verified(entry, &files, root).map_err(|error| named(error, registry, entry))?;
+            return Ok((files, verified));
+        }
         let client = self.clients.get_mut(registry).ok_or_else(|| {
             CommandError::new(Code::RepositoryUnreachable, format!("registry `{registry}` does not answer"))
         })?;

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use loong_manifest::{Code, PluginId, Tier};
-use loong_repository::package::PACKAGE_BYTES_MAX;
 use loong_repository::{Built, Folder, Package, RepositoryError, RoleKeys};
 use loong_trust::{KeyId, PublicKey, SigningKey, UtcTime};
 use serde_json::json;
@@ -253,12 +252,7 @@ pub(super) fn add(ui: &mut Ui, args: &AddArgs) -> Result<(), CommandError> {
     for path in &args.files {
         let named =
             |error: RepositoryError| CommandError::from(error).detail(format!("in `{}`", path.display()));
-        let (component, bundles) = if path.extension().is_some_and(|extension| extension == "tar") {
-            let package = Package::read(&locate::read_bounded(path, PACKAGE_BYTES_MAX)?).map_err(named)?;
-            (package.component, package.bundles)
-        } else {
-            (locate::read_bounded(path, FILE_BYTES_MAX)?, locate::bundles(path)?)
-        };
+        let Package { component, bundles, .. } = locate::package(path)?;
         let (id, version, added) = adding.add(component, bundles, built.clone()).map_err(named)?;
         lines.push(format!("`{id}` {version} {}", if added { "added" } else { "is there already" }));
     }
