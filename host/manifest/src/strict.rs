@@ -1,9 +1,12 @@
 //! The one reader for JSON documents from outside: no duplicate keys, unknown fields refused (by the
-//! types themselves), size and depth caps, and errors with line and column.
+//! types themselves), structs from objects only, size and depth caps, and errors with line and column.
+
+mod objects;
 
 use std::collections::HashSet;
 use std::fmt;
 
+use objects::Objects;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
 /// Deepest nesting of arrays and objects in a document.
@@ -54,7 +57,9 @@ pub fn read_within<T: DeserializeOwned>(bytes: &[u8], maximum: usize) -> Result<
         std::str::from_utf8(bytes).map_err(|error| StrictError::NotUtf8 { offset: error.valid_up_to() })?;
     let mut shape = serde_json::Deserializer::from_str(text);
     Shape { depth: 0 }.deserialize(&mut shape).and_then(|()| shape.end()).map_err(|error| at(&error))?;
-    serde_json::from_str(text).map_err(|error| at(&error))
+    // That the document ends where its value does is known by now.
+    let mut document = serde_json::Deserializer::from_str(text);
+    T::deserialize(Objects(&mut document)).map_err(|error| at(&error))
 }
 
 fn at(error: &serde_json::Error) -> StrictError {
@@ -158,6 +163,40 @@ mod tests {
     #[test]
     fn accepts_an_ordinary_document() {
         check("{\"a\": [1, {\"b\": null}]}", "accepted");
+    }
+
+    #[test]
+    fn refuses_an_array_in_the_place_of_an_object() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Choice {
+            Members { _one: u8 },
+            Inner(#[expect(dead_code, reason = "whether it can be read is what counts")] Inner),
+        }
+        #[derive(Debug, serde::Deserialize)]
+        struct Inner {
+            _one: u8,
+        }
+        #[derive(Debug, serde::Deserialize)]
+        struct Outer {
+            _inner: Option<Vec<Inner>>,
+            _choice: Option<Choice>,
+        }
+        #[track_caller]
+        fn check(text: &str, expected: &str) {
+            let said = read::<Outer>(text.as_bytes()).map(|_| "accepted".to_owned());
+            assert_eq!(said.unwrap_or_else(|error| error.to_string()), expected);
+        }
+        check(r#"{"_inner": [{"_one": 1}], "_choice": {"members": {"_one": 2}}}"#, "accepted");
+        check(r#"{"_inner": null, "_choice": {"inner": {"_one": 2}}}"#, "accepted");
+        let refused = |what: &str| format!("invalid type: sequence, expected {what}");
+        check("[null, null]", &format!("line 1, column 0: {}", refused("struct Outer")));
+        check(r#"{"_inner": [[1]]}"#, &format!("line 1, column 12: {}", refused("struct Inner")));
+        check(
+            r#"{"_choice": {"members": [1]}}"#,
+            &format!("line 1, column 24: {}", refused("struct variant Choice::Members")),
+        );
+        check(r#"{"_choice": {"inner": [1]}}"#, &format!("line 1, column 22: {}", refused("struct Inner")));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use arbitrary::Unstructured;
 use loong_it::fixture::{fixtures, guest_sources};
 use loong_manifest::{Code, Manifest};
 use loong_trust::{Candidate, SigningKey};
-use serde_json::json;
+use serde_json::{Value, json};
 use wasm_encoder::{ComponentBuilder, ComponentExportKind, ExportKind, PrimitiveValType};
 
 use crate::hostile::harness::{Refused, World, component, local_root};
@@ -276,4 +276,96 @@ fn mutated_signatures_prove_nothing_more() {
         let found = loong_trust::verify(read(Some(changed)), &other, 0);
         assert!(found.is_err() || found.is_ok_and(|verified| verified.signer().is_none()));
     }
+}
+
+/// Every place of a document, as the way to it.
+fn places(value: &Value, here: &str, all: &mut Vec<String>) {
+    all.push(here.to_owned());
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                let name = name.replace('~', "~0").replace('/', "~1");
+                places(member, &format!("{here}/{name}"), all);
+            }
+        }
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                places(item, &format!("{here}/{at}"), all);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// `loong registry verify` and every load read manifests with the reader of the type; editors and other tools use its
+/// JSON Schema. What the reader takes, the schema takes too, so that a manifest which is read was held against it.
+#[test]
+fn what_the_reader_of_manifests_takes_its_schema_takes() {
+    let schema = std::fs::read(loong_it::root().join("registry/schema/loong.plugin.schema.json")).unwrap();
+    let schema = jsonschema::validator_for(&serde_json::from_slice(&schema).unwrap()).unwrap();
+    let mut seeds: Vec<Value> = Vec::new();
+    for folder in std::fs::read_dir(loong_it::root().join("components")).unwrap() {
+        if let Ok(bytes) = std::fs::read(folder.unwrap().path().join("loong.plugin.json")) {
+            seeds.push(serde_json::from_slice(&bytes).unwrap());
+        }
+    }
+    seeds.push(json!({
+        "$schema": "x", "id": "acme:all", "version": "1.2.3-rc.1", "kind": "surface", "summary": "Has every member",
+        "tags": ["a"], "source_language": "rust", "licence": "Apache-2.0", "capabilities": {},
+        "limits": { "memory_bytes": 65_536, "deadline_ms": 100 },
+        "operations": [{ "name": "acme:all/api@1.0.0#go", "risk": "read", "doc": "d" }],
+        "slots": [{ "interface": "acme:all/api", "mode": "exclusive" }],
+        "setup": { "env": ["A"], "config": ["b"], "programs": ["c"], "docs_url": "https://acme.example", "remediation": "r" },
+        "routes": [],
+    }));
+    let values = [
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(-1),
+        json!(1.5),
+        json!(u64::MAX),
+        json!(""),
+        json!("x"),
+        json!("acme:other"),
+        json!("0.1.0"),
+        json!("read"),
+        json!("exclusive"),
+        json!([]),
+        json!({}),
+        json!([1]),
+        json!({ "reason": "r" }),
+        json!(["a", "a"]),
+    ];
+    let (mut random, mut taken, mut refused) = (Random(5), 0, 0);
+    for round in 0..8_000 {
+        let mut document = seeds[round % seeds.len()].clone();
+        for _ in 0..random.below(3) {
+            let mut all = Vec::new();
+            places(&document, "", &mut all);
+            let place = &all[random.below(all.len())];
+            let value = values[random.below(values.len())].clone();
+            match document.pointer_mut(place).unwrap() {
+                Value::Object(members) if random.below(2) == 0 => {
+                    let names = ["id", "reason", "unknown", "risk", "operations", "interface", "max"];
+                    members.insert(names[random.below(names.len())].to_owned(), value);
+                }
+                Value::Object(members) if random.below(2) == 0 && !members.is_empty() => {
+                    let name = members.keys().nth(random.below(members.len())).unwrap().clone();
+                    members.remove(&name);
+                }
+                Value::Array(items) if random.below(2) == 0 => items.push(value),
+                changed => *changed = value,
+            }
+        }
+        let is_taken = Manifest::read(document.to_string().as_bytes()).is_ok();
+        assert!(
+            !is_taken || schema.is_valid(&document),
+            "the reader takes what the schema refuses: {document:#}\n{:?}",
+            schema.iter_errors(&document).map(|error| error.to_string()).collect::<Vec<_>>()
+        );
+        *(if is_taken { &mut taken } else { &mut refused }) += 1;
+    }
+    // The mutations do both often.
+    assert!(taken > 1_500 && refused > 1_500, "{taken} taken, {refused} refused");
 }
