@@ -143,7 +143,11 @@ impl Host {
         let policy = policy(args.grant.policy.as_deref(), &settings, places)?;
         let root = trust_root(places)?;
         let store = audit_key::open_store(places, &settings)?;
-        let watch = Arc::new(Terminal::new(ui.verbose(), ui.quiet()));
+        let watch = if ui.is_silent() {
+            Arc::new(Terminal::keeping())
+        } else {
+            Arc::new(Terminal::new(ui.verbose(), ui.quiet()))
+        };
         let spinner = ui.spinner();
         let progress = Box::new(move |digest: Option<&Digest>| match digest {
             Some(digest) => {
@@ -209,6 +213,11 @@ impl Host {
     /// The folders in which components are looked for.
     pub const fn path_mut(&mut self) -> &mut PluginPath {
         &mut self.path
+    }
+
+    /// What plugins printed on standard output where nobody is shown it.
+    pub fn printed(&self) -> Vec<u8> {
+        self.watch.printed()
     }
 
     /// The folders in which components are looked for.

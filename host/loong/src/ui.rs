@@ -61,6 +61,11 @@ impl Ui {
         }
     }
 
+    /// Whether it shows nothing.
+    pub const fn is_silent(&self) -> bool {
+        self.closed && self.answered
+    }
+
     /// One that shows nothing, for what is done on the way to an answer.
     pub const fn silent(&self) -> Self {
         Self {

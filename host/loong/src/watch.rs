@@ -12,10 +12,14 @@ pub struct Terminal {
     verbose: bool,
     quiet: bool,
     stdout_is_terminal: bool,
+    /// What was printed on standard output, where nobody is shown it.
+    printed: Option<Mutex<Vec<u8>>>,
     /// The last bytes of each plugin that are not yet a whole character or line.
     rest: Mutex<BTreeMap<(PluginId, &'static str), Vec<u8>>>,
 }
 
+/// Most of a plugin's standard output that is kept where nobody is shown it, in bytes.
+const PRINTED_BYTES_MAX: usize = 4 << 20;
 /// Longest line of a plugin that is kept back until its end, in bytes.
 const LINE_BYTES_MAX: usize = 4096;
 
@@ -24,7 +28,20 @@ impl Terminal {
     pub fn new(verbose: bool, quiet: bool) -> Self {
         use std::io::IsTerminal;
         let stdout_is_terminal = std::io::stdout().is_terminal();
-        Self { verbose, quiet, stdout_is_terminal, rest: Mutex::new(BTreeMap::new()) }
+        Self { verbose, quiet, stdout_is_terminal, printed: None, rest: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// Shows nothing, and keeps what is printed on standard output.
+    pub fn keeping() -> Self {
+        Self { printed: Some(Mutex::new(Vec::new())), ..Self::new(false, true) }
+    }
+
+    /// What was printed on standard output, as far as it is kept.
+    pub fn printed(&self) -> Vec<u8> {
+        let printed = self.printed.as_ref();
+        printed
+            .map(|printed| printed.lock().unwrap_or_else(PoisonError::into_inner).clone())
+            .unwrap_or_default()
     }
 
     /// Whole lines of what a plugin printed; the rest is kept until more comes.
@@ -78,6 +95,12 @@ impl Terminal {
 
 impl Watch for Terminal {
     fn text(&self, plugin: &PluginId, channel: Channel, bytes: &[u8]) {
+        if let (Channel::Stdout, Some(printed)) = (channel, &self.printed) {
+            let mut printed = printed.lock().unwrap_or_else(PoisonError::into_inner);
+            let room = PRINTED_BYTES_MAX.saturating_sub(printed.len());
+            printed.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+            return;
+        }
         let name = match channel {
             // A pipe gets a command's output as it is: it may not be text.
             Channel::Stdout if !self.stdout_is_terminal => {

@@ -75,7 +75,7 @@ fn a_project_of_every_kind_passes_the_tests_it_begins_with() {
     let sandbox = Sandbox::new();
     // What the templates need came with the first-party components.
     fixture::plugins();
-    for (kind, tests) in [("pack", 1), ("policy", 1), ("provider", 2), ("sink", 1)] {
+    for (kind, tests) in [("pack", 1), ("command", 2), ("policy", 1), ("provider", 2), ("sink", 1)] {
         let name = format!("my-{kind}");
         let made = sandbox.loong(["plugins", "init", &name, "--kind", kind, "--publisher", "acme"]);
         assert_eq!(made.exit, 0, "{}", made.stderr);

@@ -210,9 +210,14 @@ impl Project {
         .hint(format!("rustup target add {target}")))
     }
 
-    /// The operations of the component's world with their texts, from the WIT of the project.
+    /// The operations of the component's world with their texts, from the WIT of the project. A program without WIT of
+    /// its own is a command: it offers what the standard library makes of `main`.
     pub(super) fn offer(&self) -> Result<Offer, CommandError> {
         let default = [PathBuf::from("wit")];
+        let is_named = self.loong().is_some_and(|loong| loong.wit.is_some());
+        if !is_named && self.dir.join("src/main.rs").is_file() && !self.dir.join("wit").exists() {
+            return Ok(Offer { operations: Vec::new(), skipped: Vec::new() });
+        }
         let folders = self.loong().and_then(|loong| loong.wit.as_deref()).unwrap_or(&default);
         let folders: Vec<_> = folders.iter().map(|folder| self.dir.join(folder)).collect();
         offer(&folders, self.world()).map_err(|error| {

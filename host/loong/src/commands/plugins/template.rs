@@ -19,6 +19,9 @@ macro_rules! files {
 const TOOL: &[File] = files!("sdk/template/tool":
     "deps.txt" "loong.plugin.json.in" "src/lib.rs.in" "tests/needs_room.loong-test.json"
     "tests/shortens.loong-test.json" "wit/world.wit.in");
+const COMMAND: &[File] = files!("sdk/template/command":
+    "Cargo.toml.in" "README.md.in" "deps.txt" "loong.plugin.json.in" "src/main.rs.in"
+    "tests/counts.loong-test.json" "tests/refuses_unknown_options.loong-test.json");
 const PACK: &[File] = files!("sdk/template/pack":
     "deps.txt" "loong.plugin.json.in" "src/lib.rs.in" "tests/counts.loong-test.json" "wit/world.wit.in");
 const POLICY: &[File] = files!("sdk/template/policy":
@@ -59,6 +62,8 @@ pub(super) enum Kind {
     Tool,
     /// A complete system for one job, which `loong run` runs
     Pack,
+    /// A program with arguments and standard streams, which `loong run` runs
+    Command,
     /// Looks at what policy allows, and can only be stricter
     Policy,
     /// Answers for a model
@@ -72,6 +77,7 @@ impl Kind {
         match self {
             Self::Tool => "tool",
             Self::Pack => "pack",
+            Self::Command => "command",
             Self::Policy => "policy",
             Self::Provider => "provider",
             Self::Sink => "sink",
@@ -82,6 +88,7 @@ impl Kind {
         match self {
             Self::Tool => TOOL,
             Self::Pack => PACK,
+            Self::Command => COMMAND,
             Self::Policy => POLICY,
             Self::Provider => PROVIDER,
             Self::Sink => SINK,
@@ -96,6 +103,7 @@ impl Kind {
                 "loong tools call {component} shorten '{{\"text\": \"one two three\", \"words-max\": 2}}'"
             ),
             Self::Pack => format!("echo 'one two three' | loong run {component} --input -"),
+            Self::Command => format!("echo 'one two three' | loong run {component}"),
             Self::Policy | Self::Provider | Self::Sink => format!("loong plugins info {component}"),
         }
     }
@@ -104,6 +112,9 @@ impl Kind {
     const fn uses(self) -> &'static str {
         match self {
             Self::Tool | Self::Pack => "Signed, it lies in a folder of plugins and is called by its id.",
+            Self::Command => {
+                "Signed, it lies in a folder of plugins and is run by its id: `loong run {{publisher}}:{{name}} -- --lines`."
+            }
             Self::Policy => {
                 "Signed and installed, it is asked once loong.toml names it: `extensions = [\"{{publisher}}:{{name}}\"]`."
             }
@@ -171,7 +182,8 @@ pub(super) fn project(kind: Kind, language: Language, id: &PluginId) -> BTreeMap
     let mut project = BTreeMap::from([("LICENSE".to_owned(), LICENCE.to_owned())]);
     let folders = kind.files().iter().find(|(path, _)| *path == "deps.txt").map_or("", |(_, text)| *text);
     let own = kind.files().iter().filter(|(path, _)| language == Language::Rust || !path.starts_with("src/"));
-    for (path, text) in own.chain(language.files()) {
+    // A kind that is built in another way has files of its own in the place of the language's.
+    for (path, text) in language.files().iter().chain(own) {
         let filled = || filled(text, kind, language, id, folders);
         match path.strip_suffix(".in") {
             Some(path) => drop(project.insert(path.to_owned(), filled())),

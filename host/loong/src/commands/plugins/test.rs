@@ -39,6 +39,7 @@ Examples:
 A test is one call, what it is given, and what has to come of it:
   { \"schema\": \"loong.test/1\", \"call\": \"shorten\", \"input\": { \"text\": \"one two\", \"words-max\": 1 },
     \"expect\": { \"ok\": { \"text\": \"one\", \"words-omitted\": 1 } } }
+The input of a command is { \"arguments\": [..], \"stdin\": \"..\" }, and what is expected { \"stdout\": \"..\" }.
 Also: expect_error (a code), settings, files and write (the workspace), allow (capabilities), allow_host, approve, tier, with
 (other components), neighbours (their answers: operation, input, output). Nothing of it reaches your own records,
 keys or plugins.")]
@@ -233,7 +234,16 @@ fn called(
         (Some(only), None) => only.name.to_string(),
         _ => case.call.clone(),
     };
-    match host.call(session, &operation, Arguments::Json(case.input.clone()))? {
+    let is_command = operation.starts_with("wasi:cli/run@") && operation.ends_with("#run");
+    let arguments = if is_command { case.command_line()? } else { Arguments::Json(case.input.clone()) };
+    match host.call(session, &operation, arguments)? {
+        Output::Json(value) if is_command && value.get("err").is_some() => {
+            Err(CommandError::new(Code::PluginFailed, "the command ended with an error"))
+        }
+        // A command has nothing to return: what it prints is what it was called for.
+        Output::Json(_) if is_command => {
+            Ok(json!({ "stdout": String::from_utf8_lossy(&host.printed()).into_owned() }))
+        }
         Output::Json(value) => Ok(value),
         Output::Values(_) => Err(CommandError::new(Code::HostFailed, "the result is not JSON")),
     }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use loong_kernel::Fault;
 use loong_manifest::{Code, OperationName, PluginId, Tier, escape, strict};
-use loong_runtime::Script;
+use loong_runtime::{Arguments, Script, Stdin};
 use loong_trust::file;
 use serde::Deserialize;
 use serde_json::Value;
@@ -80,6 +80,16 @@ pub(super) struct Answer {
     /// Fail instead, as a plugin that trapped.
     #[serde(default)]
     trap: bool,
+}
+
+/// The input of a command.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct CommandLine {
+    /// What follows the program's name.
+    arguments: Vec<String>,
+    /// Standard input.
+    stdin: String,
 }
 
 /// What came of a test.
@@ -158,6 +168,17 @@ fn shown(value: &Value) -> String {
 }
 
 impl Case {
+    /// The input as a command line.
+    pub(super) fn command_line(&self) -> Result<Arguments, CommandError> {
+        let line: CommandLine = strict::read(self.input.to_string().as_bytes()).map_err(|error| {
+            CommandError::new(Code::ConfigInvalid, "the input of the test is no command line")
+                .detail(error.to_string())
+                .hint("write `{ \"arguments\": [..], \"stdin\": \"..\" }`")
+        })?;
+        let CommandLine { arguments, stdin } = line;
+        Ok(Arguments::Command { arguments, stdin: Stdin::Bytes(stdin.into_bytes()) })
+    }
+
     /// How what came differs from what was expected.
     pub(super) fn differences(&self, came: &Expected) -> Vec<String> {
         match (came, &self.expect, &self.expect_error) {
