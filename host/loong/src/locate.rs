@@ -190,7 +190,7 @@ impl PluginPath {
     /// The same, of those that may offer an operation.
     pub fn entries_with(&self, wanted: impl Fn(&OperationName) -> bool) -> Vec<Entry> {
         let offers = |name: &String| name.parse().is_ok_and(|name| wanted(&name));
-        let rows = self.listing.rows(None).unwrap_or_default();
+        let rows = self.listing.rows(None, &[]).unwrap_or_default();
         let rows = rows.into_iter().filter(|row| row.operations.iter().any(offers));
         self.entries_of(rows.filter_map(|row| Some((row.id.clone(), self.listing.plugin(&row.id).ok()??))))
     }

@@ -65,6 +65,9 @@ pub struct RootKey {
     /// From when on its signatures are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<UtcTime>,
+    /// The key whose place it took. Where several signers are needed, the two are one signer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<KeyId>,
     /// What it may sign for. There is no entry for everybody: each publisher is named.
     pub namespaces: Vec<Namespace>,
 }
@@ -107,6 +110,7 @@ impl RootKey {
             label: label.to_owned(),
             not_before: None,
             expires,
+            replaces: None,
             namespaces: publishers.iter().map(namespace).collect(),
         }
     }
@@ -294,6 +298,35 @@ impl TrustRoot {
         self.keys.iter().find(|key| key.key_id == *key_id)
     }
 
+    /// Which signer a key or identity is: the first of the keys that took each other's places, or itself.
+    pub fn signer_of(&self, id: &KeyId) -> KeyId {
+        let mut signer = *id;
+        while let Some(before) = self.key(&signer).and_then(|key| key.replaces) {
+            signer = before;
+        }
+        signer
+    }
+
+    /// Whether a key took its own place, by way of others.
+    fn is_in_circle(&self, key: &RootKey) -> bool {
+        let mut before = key.replaces;
+        for _ in &self.keys {
+            let Some(id) = before else { return false };
+            if id == key.key_id {
+                return true;
+            }
+            before = self.key(&id).and_then(|key| key.replaces);
+        }
+        // The others are in one.
+        before.is_some()
+    }
+
+    /// Whether one of these signers is meant by an id.
+    pub(crate) fn names(&self, signers: &[KeyId], id: &KeyId) -> bool {
+        let signer = self.signer_of(id);
+        signers.iter().any(|named| self.signer_of(named) == signer)
+    }
+
     /// Whether and why the key was revoked.
     pub fn revocation(&self, key_id: &KeyId) -> Option<&Revocation> {
         self.revoked.iter().find(|revocation| revocation.key_id == *key_id)
@@ -326,16 +359,21 @@ impl TrustRoot {
         for key in &self.keys {
             check_key(key)?;
         }
+        if let Some(key) = self.keys.iter().find(|key| self.is_in_circle(key)) {
+            return Err(wrong(format!("key {} took its own place", key.key_id.short())));
+        }
         for revocation in &self.revoked {
             check_text("reason", &revocation.reason)?;
         }
         unique("identities", self.identities.iter().map(RootIdentity::id))?;
         self.identities.iter().try_for_each(RootIdentity::check)?;
-        let is_known = |id: &KeyId| {
-            self.key(id).is_some() || self.identities.iter().any(|identity| identity.id() == *id)
+        let signer = |id: &KeyId| {
+            let is_known =
+                self.key(id).is_some() || self.identities.iter().any(|identity| identity.id() == *id);
+            is_known.then(|| self.signer_of(id))
         };
-        self.quorums.iter().try_for_each(|quorum| quorum.check(is_known))?;
-        self.provenance.iter().try_for_each(|rule| rule.check(is_known))?;
+        self.quorums.iter().try_for_each(|quorum| quorum.check(signer))?;
+        self.provenance.iter().try_for_each(|rule| rule.check(signer))?;
         if let Some(trusted_root) = &self.sigstore {
             crate::keyless::read_trusted_root(trusted_root)?;
         }

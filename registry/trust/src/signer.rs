@@ -157,9 +157,9 @@ impl Quorum {
         }
     }
 
-    pub(crate) fn check(&self, is_known: impl Fn(&KeyId) -> bool) -> Result<(), TrustError> {
+    pub(crate) fn check(&self, signer: impl Fn(&KeyId) -> Option<KeyId>) -> Result<(), TrustError> {
         check_publisher(&self.publisher, Some(self.tier))?;
-        check_signers(&self.signers, is_known)?;
+        check_signers(&self.signers, signer)?;
         if self.needed() == 0 || self.needed() > self.signers.len() {
             return Err(wrong(format!(
                 "publisher `{}` needs {} signers, and {} are named",
@@ -173,11 +173,11 @@ impl Quorum {
 }
 
 impl ProvenanceRule {
-    pub(crate) fn check(&self, is_known: impl Fn(&KeyId) -> bool) -> Result<(), TrustError> {
+    pub(crate) fn check(&self, signer: impl Fn(&KeyId) -> Option<KeyId>) -> Result<(), TrustError> {
         check_publisher(&self.publisher, None)?;
         check_text("builder", &self.builder)?;
         self.source.check()?;
-        check_signers(&self.signers, is_known)
+        check_signers(&self.signers, signer)
     }
 }
 
@@ -186,15 +186,17 @@ fn check_publisher(publisher: &str, tier: Option<Tier>) -> Result<(), TrustError
     check_namespaces(&[Namespace { publisher: publisher.to_owned(), tier }])
 }
 
-fn check_signers(signers: &[KeyId], is_known: impl Fn(&KeyId) -> bool) -> Result<(), TrustError> {
+/// `signer` says which signer of the root an id is; keys that took each other's places are one.
+fn check_signers(signers: &[KeyId], signer: impl Fn(&KeyId) -> Option<KeyId>) -> Result<(), TrustError> {
     if signers.is_empty() || signers.len() > SIGNERS_MAX {
         return Err(wrong(format!("`signers` does not have 1 to {SIGNERS_MAX} entries")));
     }
-    unique("signers", signers.iter())?;
-    match signers.iter().find(|signer| !is_known(signer)) {
-        Some(unknown) => Err(wrong(format!("the signer {} is no key or identity in it", unknown.short()))),
-        None => Ok(()),
+    let mut distinct = Vec::new();
+    for id in signers {
+        let unknown = || wrong(format!("the signer {} is no key or identity in it", id.short()));
+        distinct.push(signer(id).ok_or_else(unknown)?);
     }
+    unique("signers", distinct.iter())
 }
 
 /// Whether a publisher's name can be signed for.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use loong_inspect::Contents;
 use loong_manifest::{Digest, Manifest, PluginId, Tier, escape};
+use std::collections::BTreeSet;
 
 use crate::bundle::{self, Bundle, pae};
 use crate::claims::{self, Operation};
@@ -217,7 +218,7 @@ fn standing(
     let publisher = candidate.id().publisher();
     let (at, tier) = tier(&voters, publisher, root)?;
     for rule in root.provenance().iter().filter(|rule| rule.publisher == publisher) {
-        if !built.iter().any(|provenance| fulfils(rule, provenance)) {
+        if !built.iter().any(|provenance| fulfils(root, rule, provenance)) {
             return Err(TrustError::ProvenanceMissing { publisher: publisher.to_owned() });
         }
     }
@@ -299,7 +300,7 @@ fn identity<'r>(
     }
     let may_sign = |identity: &RootIdentity| {
         identity.namespaces.iter().any(|namespace| namespace.publisher == publisher)
-            || quorums(root, publisher).any(|quorum| quorum.signers.contains(&identity.id()))
+            || quorums(root, publisher).any(|quorum| root.names(&quorum.signers, &identity.id()))
     };
     let found = matching().find(|identity| may_sign(identity)).or_else(|| matching().next());
     let Some(identity) = found else {
@@ -375,15 +376,21 @@ fn tier(voters: &[Voter<'_>], publisher: &str, root: &TrustRoot) -> Result<(usiz
         if let Some(namespace) = alone {
             better(at, namespace.tier);
         }
-        let in_quorum = quorums(root, publisher).any(|quorum| quorum.signers.contains(&voter.signer.key_id));
+        let in_quorum =
+            quorums(root, publisher).any(|quorum| root.names(&quorum.signers, &voter.signer.key_id));
         if alone.is_none() && !in_quorum {
             let Signer { key_id, label, .. } = voter.signer.clone();
             return Err(TrustError::Namespace { key_id, label, publisher: publisher.to_owned() });
         }
     }
     for quorum in quorums(root, publisher) {
-        let of = |voter: &Voter<'_>| quorum.signers.contains(&voter.signer.key_id);
-        let (have, need) = (voters.iter().filter(|voter| of(voter)).count(), quorum.needed());
+        let of = |voter: &Voter<'_>| root.names(&quorum.signers, &voter.signer.key_id);
+        let signers: BTreeSet<KeyId> = voters
+            .iter()
+            .filter(|voter| of(voter))
+            .map(|voter| root.signer_of(&voter.signer.key_id))
+            .collect();
+        let (have, need) = (signers.len(), quorum.needed());
         match voters.iter().position(of) {
             Some(at) if have >= need => better(at, quorum.tier),
             _ => missing = missing.or(Some((have, need))),
@@ -397,8 +404,8 @@ fn quorums<'r>(root: &'r TrustRoot, publisher: &str) -> impl Iterator<Item = &'r
     root.quorums().iter().filter(move |quorum| quorum.publisher == publisher)
 }
 
-fn fulfils(rule: &ProvenanceRule, provenance: &Provenance) -> bool {
-    rule.signers.contains(&provenance.signer.key_id)
+fn fulfils(root: &TrustRoot, rule: &ProvenanceRule, provenance: &Provenance) -> bool {
+    root.names(&rule.signers, &provenance.signer.key_id)
         && rule.builder == provenance.builder
         && provenance.sources.iter().any(|source| rule.source.covers(source))
 }

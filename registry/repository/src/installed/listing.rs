@@ -16,7 +16,7 @@ use super::{Installed, Lock, Locked, bounded};
 use crate::RepositoryError;
 
 /// The form of the tables. Part of the stamp, so that others are made anew.
-const FORM: &str = "listing/1";
+const FORM: &str = "listing/2";
 /// So much of a lock file's beginning is compared: it says the generation.
 const HEAD_BYTES: u64 = 512;
 /// How long another process may write.
@@ -29,6 +29,7 @@ DROP TABLE IF EXISTS stamp;
 DROP TABLE IF EXISTS plugin;
 DROP TABLE IF EXISTS interface;
 DROP TABLE IF EXISTS version;
+DROP TABLE IF EXISTS words;
 CREATE TABLE stamp (lock TEXT NOT NULL, root TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL);
 CREATE TABLE plugin (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, version TEXT NOT NULL, digest TEXT NOT NULL, kind TEXT NOT NULL,
@@ -41,6 +42,7 @@ CREATE TABLE interface (
     PRIMARY KEY (path, is_offered, id)
 ) WITHOUT ROWID;
 CREATE INDEX interface_id ON interface (id);
+CREATE TABLE words (id TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE version (id TEXT NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (id, digest)) WITHOUT ROWID;
 ";
 
@@ -114,6 +116,11 @@ impl Listing {
         Ok(Self { installed: installed.clone(), tables: tables.map(|tables| Arc::new(Mutex::new(tables))) })
     }
 
+    /// Whether anything was ever installed.
+    pub const fn is_some(&self) -> bool {
+        self.tables.is_some()
+    }
+
     /// The plugin of this id.
     ///
     /// # Errors
@@ -182,21 +189,28 @@ impl Listing {
         Ok(paths.filter(|path| path.is_file()).collect())
     }
 
-    /// Every plugin as it is listed, by id, with the verdicts that hold.
+    /// Every plugin as it is listed, by id, with the verdicts that hold; where words are given, in lower case, those
+    /// that have all of them in their id, summary, tags or interfaces.
     ///
     /// # Errors
     /// If the lock file cannot be read.
-    pub fn rows(&self, judged: Option<&Judged>) -> Result<Vec<Row>, RepositoryError> {
+    pub fn rows(&self, judged: Option<&Judged>, having: &[String]) -> Result<Vec<Row>, RepositoryError> {
+        let each: Vec<String> =
+            (1..=having.len()).map(|number| format!("instr(text, ?{number}) > 0")).collect();
+        let meant = match each.as_slice() {
+            [] => String::new(),
+            each => format!("WHERE id IN (SELECT id FROM words WHERE {})", each.join(" AND ")),
+        };
         self.with(|tables| {
             let stored = tables.query_row("SELECT root, since, until FROM stamp", [], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })?;
             let holds = judged.is_some_and(|judged| judged.holds(&stored));
-            let mut asked = tables.prepare_cached(
+            let mut asked = tables.prepare(&format!(
                 "SELECT id, version, digest, kind, summary, registry, offers, tags, operations, tier, refused \
-                 FROM plugin ORDER BY id",
-            )?;
-            let mut rows = asked.query([])?;
+                 FROM plugin {meant} ORDER BY id"
+            ))?;
+            let mut rows = asked.query(rusqlite::params_from_iter(having))?;
             let mut listed = Vec::new();
             while let Some(row) = rows.next()? {
                 let text = |column: usize| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
@@ -416,6 +430,7 @@ fn remove(change: &Transaction<'_>, id: &PluginId) -> rusqlite::Result<()> {
     let id = id.to_string();
     change.prepare_cached("DELETE FROM plugin WHERE id = ?1")?.execute([&id])?;
     change.prepare_cached("DELETE FROM interface WHERE id = ?1")?.execute([&id])?;
+    change.prepare_cached("DELETE FROM words WHERE id = ?1")?.execute([&id])?;
     Ok(())
 }
 
@@ -449,6 +464,13 @@ fn insert(
         operations.join("\n"),
         serde_json::to_string(plugin).unwrap_or_default(),
     ])?;
+    let name = id.to_string();
+    let text: Vec<&str> = [name.as_str(), &plugin.summary]
+        .into_iter()
+        .chain(tags.iter().chain(&offers).map(String::as_str))
+        .collect();
+    let mut row = change.prepare_cached("INSERT INTO words VALUES (?1, ?2)")?;
+    row.execute([&name, &text.join("\n").to_lowercase()])?;
     let mut row = change.prepare_cached("INSERT OR IGNORE INTO interface VALUES (?1, ?2, ?3)")?;
     let sides = [(true, &plugin.offers), (false, &plugin.needs)];
     let all = sides.iter().flat_map(|(offered, interfaces)| {
@@ -572,11 +594,20 @@ mod tests {
             assert_eq!(listing.plugin(id).unwrap().as_ref(), Some(plugin));
         }
         assert_eq!(listing.plugin(&"acme:c".parse().unwrap()).unwrap(), None);
-        let rows = listing.rows(Some(&judged("root", 5, 9))).unwrap();
+        let rows = listing.rows(Some(&judged("root", 5, 9)), &[]).unwrap();
         assert_eq!(
             (rows[0].tags.join(" "), rows[0].operations.join(" ")),
             ("one two".into(), "acme:a/api@1.0.0#go".into())
         );
+        let having = |words: &str| -> Vec<String> {
+            let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+            let rows = listing.rows(None, &words).unwrap();
+            rows.into_iter().map(|row| row.id.to_string()).collect()
+        };
+        assert_eq!(having("does a"), ["acme:a", "acme:b", "core:a"]);
+        assert_eq!(having("does:a/api"), [""; 0]);
+        assert_eq!(having("core:a/api@1 two"), ["core:a"]);
+        assert_eq!(having("%"), [""; 0]);
         let none = Installed::new("/nonexistent/installed".into()).listing().unwrap();
         assert_eq!((ids(none.all()), none.versions(None).unwrap().len()), (String::new(), 0));
     }
@@ -634,7 +665,7 @@ mod tests {
         ];
         listing.keep(&judged("root", 5, 9), &verdicts);
         let known = |judged: Judged| -> Vec<Option<Verdict>> {
-            listing.rows(Some(&judged)).unwrap().into_iter().map(|row| row.verdict).collect()
+            listing.rows(Some(&judged), &[]).unwrap().into_iter().map(|row| row.verdict).collect()
         };
         let all = vec![Some(verdicts[0].1.clone()), None, Some(verdicts[1].1.clone())];
         assert_eq!(known(judged("root", 5, 9)), all);
@@ -650,6 +681,6 @@ mod tests {
         // Other bytes are another matter.
         install(&installed, &[plugin("acme:b", &["core:a/api@1.0.0"])]);
         let listing = installed.listing().unwrap();
-        assert_eq!(listing.rows(Some(&judged("other", 6, 9))).unwrap()[0].verdict, None);
+        assert_eq!(listing.rows(Some(&judged("other", 6, 9)), &[]).unwrap()[0].verdict, None);
     }
 }

@@ -50,7 +50,7 @@ fn refuses_what_it_does_not_know() {
     check(
         |root| root["keys"][0]["scheme"] = json!("ed25519"),
         "unknown field `scheme`, expected one of `key_id`, `public_key`, `label`, `not_before`, `expires`, \
-         `namespaces`",
+         `replaces`, `namespaces`",
     );
     check(
         |root| root["keys"][0]["namespaces"][0]["tier"] = json!("root"),
@@ -181,4 +181,22 @@ fn the_example_of_the_readme_is_a_root() {
     let example = readme.split("```").find_map(|block| block.strip_prefix("json")).unwrap();
     let root = TrustRoot::read(example.as_bytes()).unwrap();
     assert_eq!((root.version(), root.keys().len()), (1, 1));
+}
+
+#[test]
+fn what_it_says_changes_when_something_begins_or_ends() {
+    let at = UtcTime::from_unix_s;
+    assert_eq!(TrustRoot::empty().changes_after(at(NOW)), UtcTime::MAX);
+    let key = |seed: u8, from: Option<u64>, to: Option<u64>| RootKey {
+        not_before: from.map(at),
+        ..RootKey::new(&SigningKey::of_seed(seed).public(), "x", &["acme"], Tier::Official, to.map(at))
+    };
+    let root = TrustRoot::empty()
+        .with_key(key(1, Some(NOW + 5), Some(NOW + 9)))
+        .and_then(|root| root.with_key(key(2, None, Some(NOW + 7))))
+        .unwrap();
+    for (now, next) in [(NOW, NOW + 5), (NOW + 5, NOW + 7), (NOW + 8, NOW + 9)] {
+        assert_eq!(root.changes_after(at(now)), at(next));
+    }
+    assert_eq!(root.changes_after(at(NOW + 9)), UtcTime::MAX);
 }

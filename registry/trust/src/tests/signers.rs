@@ -67,6 +67,33 @@ fn so_many_distinct_signers_are_needed() {
 }
 
 #[test]
+fn keys_that_took_each_others_places_are_one_signer() {
+    let taking = |root: &TrustRoot, seed: u8, before: u8| {
+        let key = RootKey::new(&SigningKey::of_seed(seed).public(), "next", &[], Tier::Official, None);
+        root.with_key(RootKey { replaces: Some(id(before)), ..key })
+    };
+    // 5 took the place of 1, and 6 that of 5.
+    let keys = taking(&taking(&of_keys(4), 5, 1).unwrap(), 6, 5).unwrap();
+    let root = keys.with_quorum(quorum(Require::AtLeast(2), &[1, 2, 3])).unwrap();
+    let good = "acme:math 1.2.0 verified-community";
+    for seeds in [&[1, 2][..], &[5, 2], &[6, 3], &[6, 5, 2]] {
+        assert_eq!(signed_by(seeds, &root), good, "{seeds:?}");
+    }
+    for seeds in [&[1, 5][..], &[6, 5, 1], &[6]] {
+        assert!(signed_by(seeds, &root).starts_with("signature_threshold"), "{seeds:?}");
+    }
+    assert!(keys.with_quorum(quorum(Require::Any, &[1, 6])).is_err(), "the same signer twice");
+    // The successor of one that was revoked goes on; what the revoked one signed is refused.
+    let revoked = root.revoke(id(1), "stolen", NOW).unwrap();
+    assert_eq!(signed_by(&[6, 2], &revoked), good);
+    assert!(signed_by(&[1, 2], &revoked).starts_with("signature_key_revoked"));
+    // Keys in a circle are no root.
+    let open = taking(&taking(&TrustRoot::empty(), 1, 2).unwrap(), 2, 3).unwrap();
+    assert!(taking(&open, 3, 1).is_err() && taking(&TrustRoot::empty(), 1, 1).is_err());
+    assert!(taking(&open, 3, 4).is_ok());
+}
+
+#[test]
 fn the_highest_tier_that_is_given_counts() {
     let alone = |seed: u8, tier| {
         RootKey::new(&SigningKey::of_seed(seed).public(), &format!("key {seed}"), &["acme"], tier, None)

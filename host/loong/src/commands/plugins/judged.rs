@@ -15,18 +15,19 @@ use crate::ui::Ui;
 /// A plugin that is installed, and what became of it when it was verified.
 pub(super) type Judgement = (Row, Verdict);
 
-/// Everything that is installed, by id. What was verified before is not verified again while the trust root is the same
+/// What is installed and has all of these words, by id. What was verified before is not verified again while the trust root is the same
 /// and nothing in it begins or ends, unless all is to be read `anew`; a load always verifies.
 pub(super) fn installed(
     ui: &Ui,
     path: &PluginPath,
     root: &TrustRoot,
+    words: &[String],
     anew: bool,
 ) -> Result<Vec<Judgement>, CommandError> {
     let now = now();
     let judged =
         Judged { root: Digest::of(root.to_json().as_bytes()), since: now, until: root.changes_after(now) };
-    let rows = path.listing().rows((!anew).then_some(&judged))?;
+    let rows = path.listing().rows((!anew).then_some(&judged), words)?;
     let unknown: Vec<&Row> = rows.iter().filter(|row| row.verdict.is_none()).collect();
     let mut verdicts = Vec::new();
     if !unknown.is_empty() {

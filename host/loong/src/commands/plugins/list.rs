@@ -80,7 +80,7 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &ListArgs) -> Result<(), C
         }
     };
     let mut rows: Vec<Row> = path.in_folders().into_iter().map(in_folder).collect();
-    let installed = judged::installed(ui, &path, &root, args.verify)?;
+    let installed = judged::installed(ui, &path, &root, &[], args.verify)?;
     rows.extend(installed.into_iter().map(|(row, verdict)| Row {
         path: path.component(&row.id, &row.digest),
         id: row.id.to_string(),

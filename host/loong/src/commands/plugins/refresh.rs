@@ -107,7 +107,7 @@ pub(super) fn warn(ui: &Ui, places: &Places, offered: &[Offered]) -> Result<(), 
 fn apply(ui: &Ui, places: &Places, offered: &[Offered], anew: bool) -> Result<Vec<Found>, CommandError> {
     let path = PluginPath::new(&[], places)?;
     let policy = Settings::read(&places.settings())?.registries.taken_back;
-    let judged = judged::installed(ui, &path, &host::trust_root(places)?, anew)?;
+    let judged = judged::installed(ui, &path, &host::trust_root(places)?, &[], anew)?;
     let mut judged: BTreeMap<PluginId, Verdict> =
         judged.into_iter().map(|(row, verdict)| (row.id, verdict)).collect();
     let mut listed: BTreeMap<(&str, &PluginId), Vec<&Entry>> = BTreeMap::new();

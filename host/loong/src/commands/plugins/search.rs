@@ -189,28 +189,29 @@ fn candidates(
     words: &[String],
 ) -> Result<Vec<Found>, CommandError> {
     let path = PluginPath::new(&[], places)?;
-    let installed = judged::installed(ui, &path, &host::trust_root(places)?, false)?;
-    let offline = args.installed || (registries::all(places)?.is_empty() && !installed.is_empty());
+    let offline = args.installed || (registries::all(places)?.is_empty() && path.listing().is_some());
     if offline && !args.installed {
         ui.note("no registry is connected: this is what is installed");
     }
     let offered = if offline { Vec::new() } else { Sources::open(ui, places)?.offered };
-    let versions: BTreeMap<&PluginId, &semver::Version> =
-        installed.iter().map(|(row, _)| (&row.id, &row.version)).collect();
+    // What the registries say of their keys is known by now.
+    let installed = judged::installed(ui, &path, &host::trust_root(places)?, words, false)?;
     let mut found = Vec::new();
     for Offered { registry, tier, entry } in offered {
         let (id, facts) = (entry.id.to_string(), &entry.facts);
         let offers: Vec<String> = facts.offers.iter().map(ToString::to_string).collect();
-        let is_here = versions.get(&entry.id) == Some(&&entry.version);
-        let shown = args.all || is_here || facts.yanked.is_none();
-        if shown && says(words, &id, &facts.summary, &facts.tags, &offers) {
+        if !says(words, &id, &facts.summary, &facts.tags, &offers) {
+            continue;
+        }
+        let version = path.listing().plugin(&entry.id)?.map(|plugin| plugin.version);
+        if args.all || facts.yanked.is_none() || version.as_ref() == Some(&entry.version) {
             found.push(Found {
                 id: entry.id.clone(),
                 version: entry.version.clone(),
                 tier,
                 registry,
                 summary: facts.summary.clone(),
-                installed: versions.get(&entry.id).map(|version| (*version).clone()),
+                installed: version,
                 entry: Some(entry),
             });
         }
@@ -218,8 +219,7 @@ fn candidates(
     let is_there: BTreeSet<(PluginId, semver::Version)> =
         found.iter().map(|found| (found.id.clone(), found.version.clone())).collect();
     for (row, verdict) in installed {
-        let meant = says(words, &row.id.to_string(), &row.summary, &row.tags, &row.offers);
-        if meant && !is_there.contains(&(row.id.clone(), row.version.clone())) {
+        if !is_there.contains(&(row.id.clone(), row.version.clone())) {
             found.push(Found {
                 id: row.id,
                 version: row.version.clone(),

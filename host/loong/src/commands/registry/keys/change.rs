@@ -17,9 +17,9 @@ Examples:
   loong registry keys rotate local
   loong registry keys rotate release --keep-days 7
 
-The new key signs for the same publishers under the same name. The old one is kept as NAME-OLD, for repositories
-whose roles name it: give them the new key with `loong registry role` before it expires. A key that somebody else may
-have is not rotated but revoked.")]
+The new key signs for the same publishers under the same name, and counts as the old one wherever several signers are
+needed; both together are one signer. The old one is kept as NAME-OLD, for repositories whose roles name it: give them
+the new key with `loong registry role` before it expires. A key that somebody else may have is not rotated but revoked.")]
 pub struct RotateArgs {
     /// The name of the key
     #[arg(value_name = "NAME")]
@@ -62,8 +62,14 @@ pub(super) fn rotate(ui: &mut Ui, places: &Places, args: &RotateArgs) -> Result<
     let until = UtcTime::from_unix_s(host::now_ms() / 1000 + u64::from(args.keep_days) * 86_400);
     let until = known.expires.map_or(until, |expires| expires.min(until));
     let new = SigningKey::generate()?;
-    let successor =
-        RootKey { key_id: new.key_id(), public_key: new.public(), expires: None, not_before: None, ..known };
+    let successor = RootKey {
+        key_id: new.key_id(),
+        public_key: new.public(),
+        expires: None,
+        not_before: None,
+        replaces: Some(old.key_id()),
+        ..known
+    };
     let next = root.expire_key(&old.key_id(), until)?.with_key(successor)?;
     ui.confirm(
         &format!("`{}` gets a new key; what the old one signed holds until {until}", args.name),
