@@ -1,5 +1,6 @@
 //! A repository that one user keeps and another installs from, each with a home of its own.
 
+mod clock;
 mod first_party;
 mod installed;
 mod oci;
