@@ -235,15 +235,16 @@ impl Oci {
         if response.status() != StatusCode::OK {
             return Err(failed(format!("{url} answers {}", response.status())));
         }
+        // Some services say it twice, by the name of OAuth 2.0 too.
         #[derive(Deserialize)]
         struct Token {
-            #[serde(alias = "access_token")]
-            token: String,
+            token: Option<String>,
+            access_token: Option<String>,
         }
         let bytes = bounded(response, MANIFEST_BYTES_MAX).await?;
         let token: Token = serde_json::from_slice(&bytes)
             .map_err(|error| Error::transport_with_source("the token service gives no token", error))?;
-        keep(token.token);
+        keep(token.token.or(token.access_token).ok_or_else(|| failed(format!("{url} gives no token")))?);
         Ok(())
     }
 

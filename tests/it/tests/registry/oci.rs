@@ -187,6 +187,80 @@ fn a_login_is_used_where_it_is_asked_for() {
     assert!(!ended.stderr.contains("wrong"), "no password is printed: {}", ended.stderr);
 }
 
+/// A server before the registry that wants a token from its service, which gives one to `ada`.
+fn guarded(port: u16, token: &'static str) -> Server {
+    Server::start(move |stream: &mut dyn Stream| {
+        let asked = request(stream);
+        let header = |name: &str| {
+            let mut lines = asked.lines().filter_map(|line| line.split_once(": "));
+            lines.find(|(known, _)| known.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value.trim())
+        };
+        let (path, host) = (asked.split(' ').nth(1).unwrap_or_default(), header("host"));
+        let is_known = header("authorization") == "Bearer let-me-in";
+        let answer = if path.starts_with("/token?") {
+            let asked_for = path.contains("service=here") && path.contains("repository%3Aacme");
+            let status = if asked_for && header("authorization") == "Basic YWRhOm9wZW4gc2VzYW1l" {
+                "200 OK"
+            } else {
+                "401 Unauthorized"
+            };
+            let length = token.len();
+            format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{token}")
+                .into_bytes()
+        } else if is_known {
+            let accept = header("accept");
+            Registry::get(port, &format!("GET {path} HTTP/1.0\r\nhost: here\r\naccept: {accept}\r\n\r\n"))
+        } else {
+            format!(
+                "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\
+                 www-authenticate: Bearer realm=\"http://{host}/token\",service=\"here\",scope=\"x\"\r\n\r\n"
+            )
+            .into_bytes()
+        };
+        let _ = stream.write_all(&answer).and_then(|()| stream.flush());
+        path.to_owned()
+    })
+}
+
+#[test]
+fn a_token_is_got_from_the_service_that_the_registry_names() {
+    let Some(program) = program() else { return };
+    let registry = Registry::start(&program, false);
+    let fixture = Fixture::new();
+    fixture.ok(true, &["registry", "push", "repo", &registry.location()]);
+    let verify = |token: &'static str, auth: &str| {
+        let server = guarded(registry.port, token);
+        let login = format!("{{\"auths\":{{\"{}\":{{\"auth\":\"{auth}\"}}}}}}", server.endpoint());
+        fs::write(fixture.sandbox.work().join("config.json"), login).unwrap();
+        let location = format!("oci://{}/acme/components", server.endpoint());
+        let mut command = fixture.sandbox.command(fixture.sandbox.path("bin/loong"));
+        command
+            .env("DOCKER_CONFIG", fixture.sandbox.work())
+            .args(["registry", "verify", &location])
+            .args(ROOT);
+        fixture.sandbox.run(&mut command)
+    };
+    let ada = "YWRhOm9wZW4gc2VzYW1l";
+    for token in [
+        r#"{"token":"let-me-in"}"#,
+        r#"{"access_token":"let-me-in","expires_in":300}"#,
+        r#"{"token":"let-me-in","access_token":"let-me-in"}"#,
+    ] {
+        let ended = verify(token, ada);
+        assert_eq!(ended.exit, 0, "{token} {}{}", ended.stdout, ended.stderr);
+    }
+    for (token, auth) in [
+        ("{}", ada),
+        ("let-me-in", ada),
+        (r#"{"token":"x"}"#, ada),
+        (r#"{"token":"let-me-in"}"#, "YWRhOndyb25n"),
+    ] {
+        let ended = verify(token, auth);
+        assert_eq!(ended.exit, 1, "{token} {}{}", ended.stdout, ended.stderr);
+        assert!(ended.stderr.contains("[repository_unreachable]"), "{}", ended.stderr);
+    }
+}
+
 /// A server before the registry that answers something else to a path that holds a text.
 fn lying(port: u16, part: &'static str, answer: fn(&[u8], &mut dyn Stream)) -> Server {
     Server::start(move |stream: &mut dyn Stream| {
