@@ -7,6 +7,7 @@ mod oci;
 mod served;
 mod signatures;
 mod taken_back;
+mod workflow;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
