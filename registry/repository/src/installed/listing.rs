@@ -236,34 +236,12 @@ impl Listing {
         })
     }
 
-    /// Keeps verdicts. Those of another trust root, or of a time before, are forgotten. That they cannot be kept is no
-    /// error: they are found anew.
-    pub fn keep(&self, judged: &Judged, verdicts: &[(PluginId, Verdict)]) {
-        let Some(mut tables) = opened(&path(&self.installed), OpenFlags::SQLITE_OPEN_READ_WRITE) else {
-            return;
-        };
-        let kept = || -> rusqlite::Result<()> {
-            let change = tables.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let stored = change.query_row("SELECT root, since, until FROM stamp", [], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })?;
-            if !judged.holds(&stored) {
-                change.execute("UPDATE plugin SET tier = NULL, refused = NULL", [])?;
-                change.execute(
-                    "UPDATE stamp SET root = ?1, since = ?2, until = ?3",
-                    params![judged.root.to_hex(), seconds(judged.since), seconds(judged.until)],
-                )?;
-            }
-            {
-                let mut row = change.prepare("UPDATE plugin SET tier = ?2, refused = ?3 WHERE id = ?1")?;
-                for (id, verdict) in verdicts {
-                    let (tier, refused) = (verdict.as_ref().ok(), verdict.as_ref().err());
-                    row.execute(params![id.to_string(), tier.map(|tier| tier.as_str()), refused])?;
-                }
-            }
-            change.commit()
-        };
-        drop({ kept }());
+    /// Keeps verdicts about components. Those of another trust root, or of a time before, are forgotten. That they cannot
+    /// be kept is no error: they are found anew.
+    pub fn keep(&self, judged: &Judged, verdicts: &[(PluginId, Digest, Verdict)]) {
+        if let Some(mut tables) = opened(&path(&self.installed), OpenFlags::SQLITE_OPEN_READ_WRITE) {
+            drop(keep(&mut tables, judged, verdicts));
+        }
     }
 
     fn ask(&self, sql: &str, words: &[&str]) -> Result<Vec<(PluginId, Locked)>, RepositoryError> {
@@ -286,11 +264,38 @@ impl Listing {
         if let Ok(answer) = ask(&tables) {
             return Ok(answer);
         }
-        // What cannot be removed is found to be damaged again, and costs time only.
+        // What cannot be removed is found to be damaged again, and costs time only. A journal that is left behind is
+        // not applied to the new file: SQLite removes one that lies beside an empty file.
         drop(std::fs::remove_file(path(&self.installed)));
         *tables = made(&self.installed)?;
         ask(&tables).map_err(|error| failed(&error))
     }
+}
+
+fn keep(
+    tables: &mut Connection,
+    judged: &Judged,
+    verdicts: &[(PluginId, Digest, Verdict)],
+) -> rusqlite::Result<()> {
+    let change = tables.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let stored = change.query_row("SELECT root, since, until FROM stamp", [], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    })?;
+    if !judged.holds(&stored) {
+        change.execute("UPDATE plugin SET tier = NULL, refused = NULL", [])?;
+        change.execute(
+            "UPDATE stamp SET root = ?1, since = ?2, until = ?3",
+            params![judged.root.to_hex(), seconds(judged.since), seconds(judged.until)],
+        )?;
+    }
+    for (id, digest, verdict) in verdicts {
+        // Another version may have taken its place meanwhile.
+        let mut row = change
+            .prepare_cached("UPDATE plugin SET tier = ?3, refused = ?4 WHERE id = ?1 AND digest = ?2")?;
+        let (tier, refused) = (verdict.as_ref().ok(), verdict.as_ref().err());
+        row.execute(params![id.to_string(), digest.to_hex(), tier.map(|tier| tier.as_str()), refused])?;
+    }
+    change.commit()
 }
 
 /// Where the tables are.
@@ -659,24 +664,26 @@ mod tests {
     fn verdicts_hold_for_their_trust_root_and_their_time() {
         let (_folder, installed) = three();
         let listing = installed.listing().unwrap();
-        let verdicts = [
-            ("acme:a".parse().unwrap(), Ok(Tier::Official)),
-            ("core:a".parse().unwrap(), Err("{\"code\":\"x\"}".to_owned())),
-        ];
+        let said = |id: &str, verdict: Verdict| (id.parse().unwrap(), Digest::of(id.as_bytes()), verdict);
+        let verdicts =
+            [said("acme:a", Ok(Tier::Official)), said("core:a", Err("{\"code\":\"x\"}".to_owned()))];
         listing.keep(&judged("root", 5, 9), &verdicts);
         let known = |judged: Judged| -> Vec<Option<Verdict>> {
             listing.rows(Some(&judged), &[]).unwrap().into_iter().map(|row| row.verdict).collect()
         };
-        let all = vec![Some(verdicts[0].1.clone()), None, Some(verdicts[1].1.clone())];
+        let all = vec![Some(verdicts[0].2.clone()), None, Some(verdicts[1].2.clone())];
         assert_eq!(known(judged("root", 5, 9)), all);
         assert_eq!(known(judged("root", 8, 9)), all);
         for other in [judged("root", 9, 20), judged("root", 4, 9), judged("other", 6, 9)] {
             assert_eq!(known(other), [None, None, None], "{other:?}");
         }
         // What is new is judged beside what is known; another root begins anew.
-        listing.keep(&judged("root", 6, 9), &[("acme:b".parse().unwrap(), Ok(Tier::Unverified))]);
+        let other_bytes = ("acme:b".parse().unwrap(), Digest::of(b"another"), Ok(Tier::Official));
+        listing.keep(&judged("root", 6, 9), &[other_bytes]);
+        assert_eq!(known(judged("root", 6, 9)), all);
+        listing.keep(&judged("root", 6, 9), &[said("acme:b", Ok(Tier::Unverified))]);
         assert_eq!(known(judged("root", 6, 9)).iter().flatten().count(), 3);
-        listing.keep(&judged("other", 6, 9), &[("acme:b".parse().unwrap(), Ok(Tier::Unverified))]);
+        listing.keep(&judged("other", 6, 9), &[said("acme:b", Ok(Tier::Unverified))]);
         assert_eq!(known(judged("other", 6, 9)), [None, Some(Ok(Tier::Unverified)), None]);
         // Other bytes are another matter.
         install(&installed, &[plugin("acme:b", &["core:a/api@1.0.0"])]);

@@ -43,7 +43,7 @@ pub(super) fn installed(
     let judgement = |mut row: Row| {
         let verdict = match row.verdict.take() {
             Some(verdict) => verdict,
-            None => verdicts.next_if(|(id, _)| *id == row.id)?.1,
+            None => verdicts.next_if(|(id, _, _)| *id == row.id)?.2,
         };
         Some((row, verdict))
     };
@@ -51,9 +51,17 @@ pub(super) fn installed(
 }
 
 /// Verifies plugins, on every core.
-fn verify(path: &PluginPath, rows: &[&Row], root: &TrustRoot, now_unix_s: u64) -> Vec<(PluginId, Verdict)> {
+fn verify(
+    path: &PluginPath,
+    rows: &[&Row],
+    root: &TrustRoot,
+    now_unix_s: u64,
+) -> Vec<(PluginId, Digest, Verdict)> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let one = |row: &&Row| (row.id.clone(), verdict(&path.component(&row.id, &row.digest), root, now_unix_s));
+    let one = |row: &&Row| {
+        let file = path.component(&row.id, &row.digest);
+        (row.id.clone(), row.digest, verdict(&file, root, now_unix_s))
+    };
     std::thread::scope(|scope| {
         let workers: Vec<_> = rows
             .chunks(rows.len().div_ceil(cores).max(1))
