@@ -37,7 +37,7 @@ const UNSAFE: &[(&str, &str)] = &[(
 /// Code lines, tests not counted: of the command line; of registry/, which says who made a component and where it comes
 /// from; and of the rest of host/, which decides, links, limits and records. Before raising one, move code into a
 /// component.
-const LINES_MAX: [(&str, usize); 3] = [("host/loong/", 17_000), ("registry/", 7_000), ("", 18_500)];
+const LINES_MAX: [(&str, usize); 3] = [("host/loong/", 17_000), ("registry/", 7_200), ("", 18_500)];
 
 /// Lines of one file, tests not counted.
 const FILE_LINES_MAX: usize = 600;
