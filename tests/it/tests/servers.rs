@@ -146,12 +146,17 @@ impl Server {
 
 /// Reads one request, its body too where a length says how long it is.
 pub(crate) fn request(stream: &mut dyn Stream) -> String {
+    String::from_utf8_lossy(&request_bytes(stream)).into_owned()
+}
+
+/// The same, of a request whose body is no text.
+pub(crate) fn request_bytes(stream: &mut dyn Stream) -> Vec<u8> {
     let mut text = Vec::new();
     let mut byte = [0; 1];
     while !text.ends_with(b"\r\n\r\n") {
         match stream.read(&mut byte) {
             Ok(1) => text.push(byte[0]),
-            _ => return String::from_utf8_lossy(&text).into_owned(),
+            _ => return text,
         }
     }
     let head = String::from_utf8_lossy(&text).to_lowercase();
@@ -168,7 +173,7 @@ pub(crate) fn request(stream: &mut dyn Stream) -> String {
             text.extend(body);
         }
     }
-    String::from_utf8_lossy(&text).into_owned()
+    text
 }
 
 /// Writes a response with a body of known length.

@@ -1,16 +1,19 @@
 //! A repository in an OCI registry: Debian's docker-registry, which has no referrers, and servers that lie.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use loong_manifest::Digest;
+use serde_json::{Value, json};
 
 use super::{Fixture, component};
-use crate::servers::{Server, Stream, request};
+use crate::servers::{Server, Stream, request, request_bytes, respond};
 
 /// `ada`, whose password is `open sesame`.
 const LOGIN: &str = "ada:$2b$04$Kozn5mgR8zfzSCnWMocjlOUJ5KWhJiCuCTAizbhPn9VYvaQxexXaK";
@@ -84,10 +87,10 @@ impl Registry {
         format!("oci://127.0.0.1:{}/acme/components", self.port)
     }
 
-    /// What it answers, head and body.
-    fn get(port: u16, head: &str) -> Vec<u8> {
+    /// What it answers to a request, head and body.
+    fn get(port: u16, request: impl AsRef<[u8]>) -> Vec<u8> {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(request.as_ref()).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         answer
@@ -187,6 +190,60 @@ fn a_login_is_used_where_it_is_asked_for() {
     assert!(!ended.stderr.contains("wrong"), "no password is printed: {}", ended.stderr);
 }
 
+/// A server before the registry that knows what lies beside a manifest (distribution specification 1.1, "Listing
+/// Referrers"), as Debian's does not yet.
+fn with_referrers(port: u16) -> Server {
+    let known: Mutex<BTreeMap<String, Vec<Value>>> = Mutex::default();
+    Server::start(move |stream: &mut dyn Stream| {
+        let asked = request_bytes(stream);
+        let end = asked.windows(4).position(|bytes| bytes == b"\r\n\r\n").map_or(asked.len(), |at| at + 4);
+        let (head, body) = asked.split_at(end);
+        let head = String::from_utf8_lossy(head).into_owned();
+        let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+        if let Some((_, subject)) = path.split_once("/referrers/") {
+            let manifests = known.lock().unwrap().get(subject).cloned().unwrap_or_default();
+            let index = json!({
+                "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": manifests,
+            });
+            respond(stream, "200 OK", "connection: close\r\n", &index.to_string());
+            return head;
+        }
+        let mut truth =
+            Registry::get(port, [head.replacen("HTTP/1.1", "HTTP/1.0", 1).as_bytes(), body].concat());
+        let manifest: Value = serde_json::from_slice(body).unwrap_or_default();
+        let subject = manifest["subject"]["digest"].as_str();
+        if let Some(subject) =
+            subject.filter(|_| head.starts_with("PUT") && truth.starts_with(b"HTTP/1.0 201"))
+        {
+            known.lock().unwrap().entry(subject.to_owned()).or_default().push(json!({
+                "mediaType": manifest["mediaType"], "digest": Digest::of(body), "size": body.len(),
+                "artifactType": manifest["artifactType"],
+            }));
+            let first = truth.windows(2).position(|bytes| bytes == b"\r\n").unwrap() + 2;
+            truth.splice(first..first, format!("OCI-Subject: {subject}\r\n").into_bytes());
+        }
+        let _ = stream.write_all(&truth).and_then(|()| stream.flush());
+        head
+    })
+}
+
+#[test]
+fn signatures_are_found_by_the_referrers_of_a_registry_that_knows_them() {
+    let Some(program) = program() else { return };
+    let registry = Registry::start(&program, false);
+    let fixture = Fixture::new();
+    let server = with_referrers(registry.port);
+    let location = format!("oci://{}/acme/components", server.endpoint());
+    fixture.ok(true, &["registry", "push", "repo", &location]);
+    let tags = "GET /v2/acme/components/acme/greet/tags/list HTTP/1.0\r\nhost: here\r\n\r\n";
+    let tags = String::from_utf8(Registry::get(registry.port, tags)).unwrap();
+    assert!(tags.contains("\"1.0.0\"") && !tags.contains("sha256-"), "no tag stands in for them: {tags}");
+    let component = format!("{location}/acme/greet:1.0.0");
+    fixture.does(&["registry", "pull", &component, "pulled.wasm"]);
+    assert!(fixture.sandbox.work().join("pulled.wasm.sigstore.json").is_file());
+    assert!(fixture.does(&["plugins", "check", "pulled.wasm"]).contains("verified-community"));
+}
+
 /// A server before the registry that wants a token from its service, which gives one to `ada`.
 fn guarded(port: u16, token: &'static str) -> Server {
     Server::start(move |stream: &mut dyn Stream| {
@@ -209,7 +266,7 @@ fn guarded(port: u16, token: &'static str) -> Server {
                 .into_bytes()
         } else if is_known {
             let accept = header("accept");
-            Registry::get(port, &format!("GET {path} HTTP/1.0\r\nhost: here\r\naccept: {accept}\r\n\r\n"))
+            Registry::get(port, format!("GET {path} HTTP/1.0\r\nhost: here\r\naccept: {accept}\r\n\r\n"))
         } else {
             format!(
                 "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\
@@ -268,7 +325,7 @@ fn lying(port: u16, part: &'static str, answer: fn(&[u8], &mut dyn Stream)) -> S
         let path = asked.split(' ').nth(1).unwrap_or_default().to_owned();
         let accept =
             asked.lines().find(|line| line.to_lowercase().starts_with("accept:")).unwrap_or("accept: */*");
-        let truth = Registry::get(port, &format!("GET {path} HTTP/1.0\r\nhost: here\r\n{accept}\r\n\r\n"));
+        let truth = Registry::get(port, format!("GET {path} HTTP/1.0\r\nhost: here\r\n{accept}\r\n\r\n"));
         if path.contains(part) {
             answer(&truth, stream);
         } else {
