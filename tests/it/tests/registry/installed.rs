@@ -109,6 +109,7 @@ fn a_search_looks_through_what_is_installed_and_by_tier() {
     assert_eq!(ids(&search(&["people", "trust:verified-community"])).len(), 2);
     let conflict = search(&["people", "tier:unverified", "--tier", "official"]);
     assert_eq!(conflict["tier_filter"]["conflicting"], true);
+    assert_eq!(conflict["summary"]["headline"], "the words and `--tier` have no tier in common");
     fixture.refused(&["plugins", "search", "tier:gold"], "command_line_invalid", 2);
     // Without a registry what is installed is still found, and is what its signers are now.
     fixture.does(&["registry", "disconnect", "main", "--yes"]);

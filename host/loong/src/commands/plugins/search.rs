@@ -109,6 +109,7 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &SearchArgs) -> Result<(),
     let left_out = left_out_text(&filter);
     let summary = Summary {
         headline: match (found.len(), &left_out) {
+            _ if filter.conflicting => "the words and `--tier` have no tier in common".to_owned(),
             (0, None) => "nothing was found".to_owned(),
             (0, Some(left_out)) => format!("nothing was found of the tiers that were asked for; {left_out}"),
             (count, None) => super::counted(count, "plugin was found", "plugins were found"),
