@@ -60,6 +60,9 @@ pub struct Manifest {
     /// Where the gateway mounts it; for surfaces.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
+    /// What it says of its own tier. Ignored, and reported: a tier is computed from who signed the component.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<serde_json::Value>,
 }
 
 /// What kind of plugin a component is.
@@ -209,6 +212,9 @@ pub struct Compatibility {
     /// WIT packages with versions, such as `loong:host@0.1.0`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub wit: Vec<String>,
+    /// Those of the host under which its tests passed last; `loong plugins test --record` writes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tested: Vec<String>,
 }
 
 /// Where the gateway mounts a surface.
@@ -489,9 +495,17 @@ mod tests {
     #[test]
     fn refuses_an_unknown_field_with_its_place() {
         check(
-            &with(",\n\"tier\":\"official\""),
-            "line 2, column 6: unknown field `tier`, expected one of `$schema`, `id`, `version`, `kind`, `summary`, `tags`, `source_language`, `licence`, `capabilities`, `limits`, `operations`, `slots`, `setup`, `compatibility`, `routes`",
+            &with(",\n\"trust\":\"official\""),
+            "line 2, column 7: unknown field `trust`, expected one of `$schema`, `id`, `version`, `kind`, `summary`, `tags`, `source_language`, `licence`, `capabilities`, `limits`, `operations`, `slots`, `setup`, `compatibility`, `routes`, `tier`",
         );
+    }
+
+    #[test]
+    fn a_tier_of_its_own_is_kept_to_be_reported() {
+        check(&with(",\"tier\":\"official\""), "accepted");
+        check(&with(",\"tier\":[1]"), "accepted");
+        let manifest = Manifest::read(with(",\"tier\":\"official\"").as_bytes()).unwrap();
+        assert_eq!(Manifest::read(manifest.to_json().as_bytes()).unwrap(), manifest);
     }
 
     #[test]

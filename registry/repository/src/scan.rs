@@ -245,6 +245,11 @@ fn identity(
         }
         _ => {}
     }
+    if let Some(claimed) = verified.manifest().and_then(|manifest| manifest.tier.as_ref()) {
+        let short: String = claimed.to_string().chars().take(64).collect();
+        let message = format!("its manifest says that its tier is {short}, which counts for nothing");
+        found.add(Severity::Low, "tier_claimed", &message);
+    }
     let inside = |file: &Path| tier.folders.iter().any(|folder| file.starts_with(folder));
     // Where it lies is the operator's business: the finding is the same on every machine.
     if !tier.folders.is_empty() && file.is_some_and(|file| !inside(file)) {

@@ -95,6 +95,19 @@ fn a_project_of_every_kind_passes_the_tests_it_begins_with() {
         // Whoever starts a project has nothing to do but to sign it.
         assert_eq!(blocking, ["signature"], "{kind}: {}", checked.stdout);
     }
+    // What the tests passed under goes into the manifest, and from there into the component.
+    let component = "my-pack/target/loong/my-pack.wasm";
+    let tested = || -> Value {
+        assert_eq!(sandbox.loong(["plugins", "build", "my-pack"]).exit, 0);
+        let said = sandbox.loong(["plugins", "compat", component, "--json"]);
+        let said: Value = serde_json::from_str(&said.stdout).unwrap();
+        said["plugins"][0]["needs"][0].clone()
+    };
+    assert_eq!(tested()["tested"], Value::Null);
+    assert_eq!(sandbox.loong(["plugins", "test", "my-pack", "--record"]).exit, 0);
+    let need = tested();
+    assert_eq!((&need["package"], &need["tested"]), (&json!("loong:host"), &need["built_with"]), "{need}");
+    assert_eq!(sandbox.loong(["plugins", "test", component, "--record"]).exit, 2);
     let refused = sandbox.loong(["plugins", "init", "x", "--kind", "sink", "--language", "python"]);
     assert_eq!(refused.exit, 2, "{}", refused.stderr);
 }

@@ -302,13 +302,26 @@ fn more_authority_is_shown_before_it_is_given() {
 #[test]
 fn setup_is_shown_and_nothing_of_it_is_done() {
     let fixture = Fixture::new();
-    let setup = json!({ "setup": { "programs": ["git"], "env": ["ACME_REGION"], "docs_url": "https://acme.example/docs" } });
+    let setup = json!({
+        "setup": { "programs": ["git"], "env": ["ACME_REGION"], "docs_url": "https://acme.example/docs" },
+        "slots": [{ "interface": "acme:memory/store@1.0.0", "mode": "exclusive" }],
+        "tier": "official",
+    });
     fixture.add(&component("acme:other", "1.0.0", &setup));
     fixture.publish();
     let plan = fixture.does(&["plugins", "install", "acme:other", "--dry-run"]);
-    for line in ["install `git`", "set the variable `ACME_REGION`", "read https://acme.example/docs"] {
+    for line in [
+        "install `git`",
+        "set the variable `ACME_REGION`",
+        "read https://acme.example/docs",
+        "acme:other takes the slot acme:memory/store@1.0.0, alone",
+        // What it says of its own tier counts for nothing.
+        "verified-community",
+    ] {
         assert!(plan.contains(line), "{plan}");
     }
+    let verified = fixture.does(&["registry", "verify", "repo", "--json"]);
+    assert!(verified.contains("tier_claimed"), "{verified}");
 }
 
 #[test]

@@ -51,6 +51,23 @@ fn what_is_in_order_has_no_findings() {
 }
 
 #[test]
+fn a_tier_that_a_manifest_claims_counts_for_nothing_and_is_said() {
+    let claims = |tier: &str| {
+        let manifest = format!(
+            r#"{{"id":"acme:x","version":"1.0.0","kind":"tool","summary":"s","operations":[]{tier}}}"#
+        );
+        let verified = verified("(component)", &manifest);
+        assert_eq!(verified.tier(), Tier::Unverified);
+        scan(&verified, None, &rules()).unwrap()
+    };
+    assert_eq!(claims("").findings, []);
+    let report = claims(r#","tier":"official""#);
+    let [finding] = report.findings.as_slice() else { panic!("{:?}", report.findings) };
+    assert_eq!((finding.severity, finding.category, report.blocked), (Severity::Low, "tier_claimed", false));
+    assert!(finding.message.contains("\"official\""), "{}", finding.message);
+}
+
+#[test]
 fn secrets_in_data_are_found_and_not_repeated() {
     let token = "ghp_0123456789abcdefghijABCDEFGHIJ0123456789";
     check(&data(token), &["high secret_in_data"]);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use loong_inspect::Contents;
 use loong_manifest::contract::{self, CONTRACTS, Fit};
-use loong_manifest::{Code, InterfaceName};
+use loong_manifest::{Code, Compatibility, InterfaceName};
 use loong_repository::Installed;
 use loong_trust::Verified;
 use semver::Version;
@@ -25,7 +25,8 @@ Examples:
   loong plugins compat acme:weather@1.2.0          a version in a connected registry, before it is installed
   loong plugins compat word-count.wasm --json
 
-`built with` is what the component's manifest says that it was built with. `newer` loads if it uses nothing
+`built with` and `tested` are what the component's manifest says: `loong plugins build` writes the one, `loong plugins
+test --record` the contracts of the host under which its tests passed last. `newer` loads if it uses nothing
 that is new; what is `unsupported` is refused when it is installed and when it is loaded.")]
 pub struct CompatArgs {
     /// Only these
@@ -45,6 +46,8 @@ pub(super) struct Need {
     pub(super) needs: Option<Version>,
     /// What its manifest says that it was built with.
     pub(super) built_with: Option<String>,
+    /// Under which version its manifest says that its tests passed last.
+    pub(super) tested: Option<String>,
     /// Every version that the host offers.
     pub(super) offers: Vec<String>,
     /// How the two stand to each other.
@@ -53,14 +56,13 @@ pub(super) struct Need {
 
 /// The contracts that a component imports or exports, by package; of several versions the one that fits least.
 pub(super) fn needs(verified: &Verified) -> Vec<Need> {
-    let built_with = verified.manifest().and_then(|manifest| manifest.compatibility.as_ref());
-    let built_with = built_with.map(|compatibility| compatibility.wit.as_slice()).unwrap_or_default();
-    by_package(contracts(verified.contents()), built_with)
+    let said = verified.manifest().and_then(|manifest| manifest.compatibility.clone()).unwrap_or_default();
+    by_package(contracts(verified.contents()), &said)
 }
 
 /// What a component is built with here: of each contract that it needs, the version that is offered.
 pub(super) fn offered_to(contents: &Contents) -> Vec<String> {
-    let needs = by_package(contracts(contents), &[]);
+    let needs = by_package(contracts(contents), &Compatibility::default());
     needs.iter().filter_map(|need| Some(format!("{}@{}", need.package, need.offers.last()?))).collect()
 }
 
@@ -71,7 +73,7 @@ fn contracts(contents: &Contents) -> impl Iterator<Item = &InterfaceName> {
     imports.chain(exports)
 }
 
-fn by_package<'a>(interfaces: impl Iterator<Item = &'a InterfaceName>, built_with: &[String]) -> Vec<Need> {
+fn by_package<'a>(interfaces: impl Iterator<Item = &'a InterfaceName>, said: &Compatibility) -> Vec<Need> {
     let mut packages: BTreeMap<&str, (Fit, Option<&Version>)> = BTreeMap::new();
     for interface in interfaces {
         let Some(fit) = contract::fit(interface) else { continue };
@@ -82,14 +84,20 @@ fn by_package<'a>(interfaces: impl Iterator<Item = &'a InterfaceName>, built_wit
     let need = |(package, (fit, version)): (&str, (Fit, Option<&Version>))| Need {
         package: package.to_owned(),
         needs: version.cloned(),
-        built_with: built_with.iter().find_map(|text| {
-            let (of, version) = text.split_once('@')?;
-            (of == package).then(|| version.to_owned())
-        }),
+        built_with: version_of(package, &said.wit),
+        tested: version_of(package, &said.tested),
         offers: offers(package),
         fit,
     };
     packages.into_iter().map(need).collect()
+}
+
+/// The version of a package in a list such as `loong:host@0.1.0`.
+fn version_of(package: &str, listed: &[String]) -> Option<String> {
+    listed.iter().find_map(|text| {
+        let (of, version) = text.split_once('@')?;
+        (of == package).then(|| version.to_owned())
+    })
 }
 
 fn offers(package: &str) -> Vec<String> {
@@ -152,10 +160,10 @@ fn show(ui: &mut Ui, all: bool, found: &[(String, Vec<Need>, Option<CommandError
         .flat_map(|(name, needs, error)| {
             let refused = error.iter().map(|error| {
                 let said = format!("{}: {}", Fit::Unsupported.as_str(), error.headline);
-                [name, "", "", "", "", &said].map(str::to_owned).to_vec()
+                [name, "", "", "", "", "", &said].map(str::to_owned).to_vec()
             });
             let nothing = (needs.is_empty() && error.is_none())
-                .then(|| [name, "none", "–", "–", "–", Fit::Fits.as_str()].map(str::to_owned).to_vec());
+                .then(|| [name, "none", "–", "–", "–", "–", Fit::Fits.as_str()].map(str::to_owned).to_vec());
             needs.iter().map(|need| row(name, need)).chain(refused).chain(nothing).collect::<Vec<_>>()
         })
         .collect();
@@ -165,8 +173,9 @@ fn show(ui: &mut Ui, all: bool, found: &[(String, Vec<Need>, Option<CommandError
     if all {
         ui.line("");
     }
-    let mut table =
-        vec![["PLUGIN", "PACKAGE", "NEEDS", "BUILT WITH", "OFFERED", ""].map(str::to_owned).to_vec()];
+    let mut table = vec![
+        ["PLUGIN", "PACKAGE", "NEEDS", "BUILT WITH", "TESTED", "OFFERED", ""].map(str::to_owned).to_vec(),
+    ];
     table.extend(rows);
     ui.table(0, &table);
 }
@@ -178,6 +187,7 @@ fn row(name: &str, need: &Need) -> Vec<String> {
         need.package.clone(),
         or_none(need.needs.as_ref().map(ToString::to_string)),
         or_none(need.built_with.clone()),
+        or_none(need.tested.clone()),
         or_none(Some(need.offers.join(", ")).filter(|text| !text.is_empty())),
         need.fit.as_str().to_owned(),
     ]
@@ -190,11 +200,10 @@ mod tests {
     #[track_caller]
     fn check(interfaces: &[&str], built_with: &[&str], expected: &[&str]) {
         let interfaces: Vec<InterfaceName> = interfaces.iter().map(|text| text.parse().unwrap()).collect();
-        let built_with: Vec<String> = built_with.iter().map(|text| (*text).to_owned()).collect();
-        let rows: Vec<String> = by_package(interfaces.iter(), &built_with)
-            .iter()
-            .map(|need| row("x", need)[1..].join(" "))
-            .collect();
+        let wit: Vec<String> = built_with.iter().map(|text| (*text).to_owned()).collect();
+        let said = Compatibility { wit, tested: vec!["wasi:io@0.2.3".to_owned()] };
+        let rows: Vec<String> =
+            by_package(interfaces.iter(), &said).iter().map(|need| row("x", need)[1..].join(" ")).collect();
         assert_eq!(rows, expected);
     }
 
@@ -205,12 +214,12 @@ mod tests {
         check(
             &["loong:host/kv@0.1.0", "loong:host/log@0.1.0", "wasi:io/poll@0.2.0", "wasi:io/streams@0.2.99"],
             &["loong:host@0.1.0"],
-            &["loong:host 0.1.0 0.1.0 0.1.0 fits", "wasi:io 0.2.99 – 0.2.12 newer"],
+            &["loong:host 0.1.0 0.1.0 – 0.1.0 fits", "wasi:io 0.2.99 – 0.2.3 0.2.12 newer"],
         );
         check(
             &["loong:gateway/routes@0.1.0", "loong:host/kv"],
             &[],
-            &["loong:gateway 0.1.0 – – unsupported", "loong:host – – 0.1.0 unsupported"],
+            &["loong:gateway 0.1.0 – – – unsupported", "loong:host – – – 0.1.0 unsupported"],
         );
     }
 }

@@ -301,6 +301,7 @@ fn item(
         needed_by: needed.map(|(_, by)| by),
         asks,
         setup: setup(&verified),
+        slots: entry.facts.slots.clone(),
         similar_to,
         newer_contracts,
         registry,

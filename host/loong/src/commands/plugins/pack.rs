@@ -162,10 +162,11 @@ pub(super) fn completed(
         entry.input = Some(source.input.clone());
         entry.output = Some(source.output.clone());
     }
-    if manifest.compatibility.is_none() {
-        let wit = compat::offered_to(&contents);
-        manifest.compatibility = (!wit.is_empty()).then_some(Compatibility { wit });
+    let mut said = manifest.compatibility.take().unwrap_or_default();
+    if said.wit.is_empty() {
+        said.wit = compat::offered_to(&contents);
     }
+    manifest.compatibility = (said != Compatibility::default()).then_some(said);
     Ok(manifest)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 
-use loong_manifest::{Code, Digest, PluginId, Tier, escape};
+use loong_manifest::{Code, Digest, PluginId, Slot, SlotMode, Tier, escape};
 use loong_repository::{Lock, Locked};
 use loong_trust::Verified;
 use serde::Serialize;
@@ -32,6 +32,8 @@ pub(super) struct Item {
     /// What it asks for: all of it for a new plugin, what is new for another version.
     pub(super) asks: Vec<Ask>,
     pub(super) setup: Vec<String>,
+    /// The slots that it takes.
+    pub(super) slots: Vec<Slot>,
     /// Plugins of the same or a higher tier that its name is easily taken for.
     pub(super) similar_to: Vec<PluginId>,
     /// Contracts of which it may need something that this host does not offer yet.
@@ -91,6 +93,13 @@ pub(super) fn show(ui: &mut Ui, items: &[Item]) {
     for item in items {
         if let Some(by) = &item.needed_by {
             ui.line(format!("{} is needed by {by}", item.id));
+        }
+        for Slot { interface, mode } in &item.slots {
+            let how = match mode {
+                SlotMode::Exclusive => "alone",
+                SlotMode::Shared => "beside others",
+            };
+            ui.line(format!("{} takes the slot {interface}, {how}", item.id));
         }
         for other in &item.similar_to {
             ui.line(format!("! {} is easily taken for {other}: is it the one that you mean?", item.id));

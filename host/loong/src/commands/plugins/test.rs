@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use loong_kernel::{Approver, Boxed};
-use loong_manifest::{Code, Tier};
+use loong_manifest::{Code, Compatibility, Tier};
 use loong_policy::ApprovalRequest;
 use loong_runtime::{Arguments, Output};
 use loong_trust::{Candidate, SigningKey, TrustRoot, UtcTime, file};
@@ -16,8 +16,7 @@ use serde_json::{Value, json};
 
 use self::case::{Answers, Case, Expected};
 use super::build::{Built, build};
-use super::pack;
-use super::{BYTES_MAX, counted, sign, stem};
+use super::{BYTES_MAX, compat, counted, pack, sign, stem};
 use crate::error::CommandError;
 use crate::grant::{GrantArgs, LoadArgs};
 use crate::host::{self, Host};
@@ -56,6 +55,9 @@ pub struct TestArgs {
     /// Write down what comes of each test as what is expected of it
     #[arg(long)]
     bless: bool,
+    /// If all tests pass, write into the project's manifest which contracts of this Loong they passed under
+    #[arg(long, conflicts_with_all = ["only", "bless"])]
+    record: bool,
 }
 
 /// What came of one test.
@@ -69,6 +71,9 @@ struct Line {
 }
 
 pub(super) fn run(ui: &mut Ui, places: &Places, args: &TestArgs) -> Result<(), CommandError> {
+    if args.record && !args.what.is_dir() {
+        return Err(CommandError::new(Code::CommandLineInvalid, "`--record` is for a project's folder"));
+    }
     let (component, folder) = if args.what.is_dir() {
         (built(ui, &args.what)?, args.what.join("tests"))
     } else {
@@ -77,12 +82,32 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &TestArgs) -> Result<(), C
     let folder = args.tests.clone().unwrap_or(folder);
     let lines = tested(ui, places, &component, &folder, &args.only, args.bless)?;
     let failed = lines.iter().filter(|line| !line.ok).count();
+    let recorded = if failed == 0 && args.record { record(&args.what, &component)? } else { Vec::new() };
     if ui.json() {
-        ui.document("loong.plugins.test/1", &json!({ "tests": lines, "failed": failed }));
+        let value = json!({ "tests": lines, "failed": failed, "recorded": recorded });
+        ui.document("loong.plugins.test/1", &value);
     } else {
         ui.line(format!("{}, {failed} failed", counted(lines.len(), "test", "tests")));
+        if !recorded.is_empty() {
+            ui.note(format!("loong.plugin.json says that it was tested with {}", recorded.join(", ")));
+        }
     }
     if failed == 0 { Ok(()) } else { Err(failure(failed)) }
+}
+
+/// Writes into a project's manifest which contracts of this host its tests passed under.
+fn record(project: &Path, component: &Path) -> Result<Vec<String>, CommandError> {
+    let path = project.join("loong.plugin.json");
+    let mut manifest = pack::read_manifest(&path)?;
+    let tested = compat::offered_to(locate::candidate(component)?.contents());
+    manifest.compatibility.get_or_insert_default().tested.clone_from(&tested);
+    if manifest.compatibility == Some(Compatibility::default()) {
+        manifest.compatibility = None;
+    }
+    let mut text = manifest.to_json();
+    text.push('\n');
+    file::write_atomically(&path, text.as_bytes(), 0o644)?;
+    Ok(tested)
 }
 
 fn failure(failed: usize) -> CommandError {
