@@ -1,6 +1,6 @@
 //! Finds component files: by path, or by id on the plugin path.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -214,9 +214,14 @@ impl PluginPath {
             interfaces.any(|interface| interface.satisfies(wanted))
         };
         let found = self.listing.offering(wanted.path()).unwrap_or_default();
+        // Where a version was chosen, an importer may want what another one offers.
+        let with_others: BTreeSet<String> =
+            found.iter().map(|(id, _)| id.to_string()).chain(self.chosen.keys().cloned()).collect();
         let mut offering: Vec<Entry> = self.entries_of(found).into_iter().filter(offers).collect();
         if !self.chosen.is_empty() {
-            let mut others: Vec<Entry> = self.all_entries().into_iter().filter(offers).collect();
+            let versions = |id: &String| self.listing.versions(Some(id)).unwrap_or_default();
+            let paths = self.paths().into_iter().chain(with_others.iter().flat_map(versions));
+            let mut others: Vec<Entry> = paths.filter_map(Entry::read).filter(offers).collect();
             others.retain(|other| offering.iter().all(|entry| entry.path != other.path));
             others.sort_by(|left, right| right.manifest.version.cmp(&left.manifest.version));
             offering.extend(others);

@@ -30,6 +30,11 @@ fn a_package_and_a_component_are_installed_from_their_files() {
     let parts = |lock: &str| -> Value { serde_json::from_str::<Value>(lock).unwrap()["plugins"].clone() };
     assert_eq!(parts(&fixture.lock()), parts(&lock), "the package and the component are the same");
     fixture.refused(&["plugins", "install", "acme:greet@1.0.0", "--yes"], "downgrade_refused", 3);
+    // No registry has to go on listing what came from a file.
+    files(&fixture, "acme:wave", "1.0.0");
+    let said = fixture.run(false, &["plugins", "install", "new.tar", "--yes"]);
+    assert!(said.exit == 0 && !said.stderr.contains("warning"), "{}", said.stderr);
+    fixture.does(&["plugins", "remove", "acme:wave", "--yes"]);
 
     // The same version with other bytes in a registry.
     files(&fixture, "acme:greet", "1.0.0");

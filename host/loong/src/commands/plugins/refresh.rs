@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::install::commit;
-use super::sources::Sources;
+use super::sources::{FILE, Sources};
 use super::{judged, status};
 use crate::error::CommandError;
 use crate::host;
@@ -114,7 +114,9 @@ fn apply(ui: &Ui, places: &Places, offered: &[Offered], anew: bool) -> Result<Ve
     for Offered { registry, entry, .. } in offered {
         listed.entry((registry.as_str(), &entry.id)).or_default().push(entry);
     }
-    let answered: BTreeSet<&str> = offered.iter().map(|offer| offer.registry.as_str()).collect();
+    // What came from a file is in no registry that could stop listing it.
+    let registries = offered.iter().map(|offer| offer.registry.as_str()).filter(|name| *name != FILE);
+    let answered: BTreeSet<&str> = registries.collect();
     let mut found = Vec::new();
     for (id, plugin) in path.listing().all()? {
         let Some(verdict) = judged.remove(&id) else { continue };
