@@ -270,7 +270,10 @@ fn list(ui: &mut Ui, places: &Places) -> Result<(), CommandError> {
     let mut rows = Vec::new();
     for key in root.keys() {
         let row = [key.key_id.short(), "key".into(), key.label.clone(), spaces(&key.namespaces)];
-        rows.push([row.as_slice(), &[state(&key.key_id, key.expires)]].concat());
+        let place = key.replaces.map(|old| format!("in the place of {}", old.short()));
+        let state = [Some(state(&key.key_id, key.expires)), place].into_iter().flatten();
+        let state: Vec<String> = state.filter(|text| !text.is_empty()).collect();
+        rows.push([row.as_slice(), &[state.join(", ")]].concat());
     }
     for one in root.identities() {
         let (Subject::Is(subject) | Subject::Within(subject)) = &one.subject;

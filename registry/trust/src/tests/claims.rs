@@ -349,6 +349,8 @@ fn what_is_no_component_or_no_manifest_is_refused_with_its_own_code() {
     assert_eq!(code(b"{}"), "not_wasm");
     assert_eq!(code(b"\0asm\x01\0\0\0"), "component_core_module");
     assert_eq!(code(&math()[..math().len() - 1]), "component_truncated");
-    assert_eq!(code(&packed(&component(&[]), &manifest(json!({ "tier": "official" })))), "manifest_invalid");
+    assert_eq!(code(&packed(&component(&[]), &manifest(json!({ "trust": "official" })))), "manifest_invalid");
     check_unsigned(&packed(&component(&[]), &manifest(json!({}))), GOOD);
+    // A tier that it claims changes nothing of what it is.
+    check_unsigned(&packed(&component(&[]), &manifest(json!({ "tier": "official" }))), GOOD);
 }
