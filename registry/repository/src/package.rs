@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 
 use loong_manifest::{Digest, Manifest, PluginId, escape};
-use loong_trust::{BUNDLE_BYTES_MAX, Candidate, UtcTime, bundle_names};
+use loong_trust::{BUNDLE_BYTES_MAX, Candidate, TrustError, UtcTime, bundle_names};
 
 use crate::entry::{self, Entry, EntryFacts, EntryFile};
 use crate::{RepositoryError, component_name};
@@ -52,7 +52,7 @@ impl Package {
         bundles: Vec<Vec<u8>>,
         texts: BTreeMap<String, Vec<u8>>,
     ) -> Result<Self, RepositoryError> {
-        let manifest = manifest(&component)?;
+        let manifest = carried(&component)?.ok_or_else(missing)?;
         let package = Self { id: manifest.id, version: manifest.version, component, bundles, texts };
         package.check()?;
         Ok(package)
@@ -69,7 +69,7 @@ impl Package {
     /// If the component holds no manifest.
     pub fn to_bytes(&self) -> Result<Vec<u8>, RepositoryError> {
         let component = component_name(&self.id);
-        let beside = manifest(&self.component)?.to_json().into_bytes();
+        let beside = carried(&self.component)?.ok_or_else(missing)?.to_json().into_bytes();
         let mut files = vec![(MANIFEST.to_owned(), &beside), (component.clone(), &self.component)];
         files.extend(bundle_names(&component).into_iter().zip(&self.bundles));
         files.extend(self.texts.iter().map(|(name, text)| (name.clone(), text)));
@@ -84,7 +84,7 @@ impl Package {
     pub fn entry(&self, now: UtcTime) -> Result<(Entry, BTreeMap<String, Vec<u8>>), RepositoryError> {
         let name = component_name(&self.id);
         let candidate = Candidate::read(self.component.clone(), None, self.id.name())?;
-        let manifest = manifest(&self.component)?;
+        let manifest = candidate.manifest().ok_or_else(missing)?;
         let mut files = BTreeMap::from([
             (name.clone(), self.component.clone()),
             (MANIFEST.to_owned(), manifest.to_json().into_bytes()),
@@ -100,7 +100,7 @@ impl Package {
             version: self.version.clone(),
             digest: *candidate.digest(),
             size_bytes: self.component.len() as u64,
-            facts: EntryFacts::of(&candidate, &manifest, now),
+            facts: EntryFacts::of(&candidate, manifest, now),
             files: files.iter().map(listed).collect(),
         };
         Ok((entry, files))
@@ -117,7 +117,8 @@ impl Package {
             return Err(wrong(format!("it holds {} components instead of one", components.len())));
         };
         let component = files.remove(name).unwrap_or_default();
-        let manifest = manifest(&component)?;
+        let manifest =
+            carried(&component)?.ok_or_else(|| wrong("its component holds no manifest".to_owned()))?;
         if *name != component_name(&manifest.id) {
             return Err(wrong(format!("`{}` is the component of `{}`", escape(name), manifest.id)));
         }
@@ -159,9 +160,15 @@ impl Package {
 }
 
 /// The manifest that a component carries.
-fn manifest(component: &[u8]) -> Result<Manifest, RepositoryError> {
-    let candidate = Candidate::read(component.to_vec(), None, "component")?;
-    candidate.manifest().cloned().ok_or_else(|| wrong("its component holds no manifest".to_owned()))
+fn carried(component: &[u8]) -> Result<Option<Manifest>, RepositoryError> {
+    Ok(Candidate::read(component.to_vec(), None, "component")?.manifest().cloned())
+}
+
+/// Why a component by itself is refused.
+fn missing() -> TrustError {
+    TrustError::ManifestMissing {
+        why: "only components with one can be packaged, published or installed".to_owned(),
+    }
 }
 
 fn wrong(problem: String) -> RepositoryError {

@@ -45,6 +45,11 @@ fn a_package_and_a_component_are_installed_from_their_files() {
     fs::write(fixture.sandbox.work().join("new.wasm"), component("acme:greet", "3.0.0", &json!({}))).unwrap();
     fixture.refused(&["plugins", "install", "./new.wasm", "--yes"], "signature_other_bytes", 3);
     fixture.refused(&["plugins", "install", "no-such.tar", "--yes"], "file_unreadable", 1);
+    // A component that says nothing of itself is no broken package.
+    fs::write(fixture.sandbox.work().join("bare.wasm"), wat::parse_str("(component)").unwrap()).unwrap();
+    fixture.refused(&["plugins", "install", "./bare.wasm", "--yes"], "manifest_missing", 1);
+    let added = fixture.run(true, &["registry", "add", "bare.wasm", "--repository", "repo"]);
+    assert!(added.stderr.contains("[manifest_missing]"), "{}", added.stderr);
     assert_eq!(fixture.installed(), ["acme:greet 2.0.0"]);
 
     // No registry is needed for it, and without one nobody vouches for its publisher.

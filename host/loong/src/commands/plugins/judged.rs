@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use loong_manifest::{Digest, PluginId};
+use loong_manifest::{Digest, PluginId, Tier};
 use loong_repository::{Judged, Row, Verdict};
 use loong_trust::TrustRoot;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::sources::now;
@@ -15,8 +16,8 @@ use crate::ui::Ui;
 /// A plugin that is installed, and what became of it when it was verified.
 pub(super) type Judgement = (Row, Verdict);
 
-/// What is installed and has all of these words, by id. What was verified before is not verified again while the trust root is the same
-/// and nothing in it begins or ends, unless all is to be read `anew`; a load always verifies.
+/// What is installed and has all of these words, by id. What was verified before is not verified again while the trust
+/// root is the same and nothing in it begins or ends, unless all is to be read `anew`; a load always verifies.
 pub(super) fn installed(
     ui: &Ui,
     path: &PluginPath,
@@ -86,12 +87,27 @@ pub(super) fn refused(error: &str) -> Value {
     serde_json::from_str(error).unwrap_or_default()
 }
 
-/// The tier, or the code of the error, as it is shown in a table.
-pub(super) fn text(verdict: &Verdict) -> String {
-    match verdict {
-        Ok(tier) => tier.to_string(),
-        Err(error) => {
-            format!("refused: {}", refused(error).get("code").and_then(Value::as_str).unwrap_or_default())
+/// A verdict as it is shown.
+#[derive(Serialize)]
+pub(super) struct Shown {
+    tier: Option<Tier>,
+    refused: Option<Value>,
+}
+
+impl Shown {
+    pub(super) fn of(verdict: &Verdict) -> Self {
+        Self {
+            tier: verdict.as_ref().ok().copied(),
+            refused: verdict.as_ref().err().map(|error| refused(error)),
+        }
+    }
+
+    /// The tier, or the code of the error, as it is shown in a table.
+    pub(super) fn text(&self) -> String {
+        let code = || self.refused.as_ref()?.get("code")?.as_str();
+        match self.tier {
+            Some(tier) => tier.to_string(),
+            None => format!("refused: {}", code().unwrap_or_default()),
         }
     }
 }

@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use serde_json::Value;
 
-use super::judged;
+use super::judged::{self, Shown};
 use crate::error::CommandError;
 use crate::locate::{Entry, PluginPath};
 use crate::places::Places;
@@ -41,10 +40,8 @@ struct Row {
     tags: Vec<String>,
     path: PathBuf,
     operations: Vec<String>,
-    tier: Option<&'static str>,
-    refused: Option<Value>,
-    #[serde(skip)]
-    tier_text: String,
+    #[serde(flatten)]
+    judged: Shown,
 }
 
 #[derive(Serialize)]
@@ -74,9 +71,7 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &ListArgs) -> Result<(), C
             tags: manifest.tags,
             path: entry.path,
             operations: manifest.operations.iter().map(|operation| operation.name.to_string()).collect(),
-            tier: verdict.as_ref().ok().map(|tier| tier.as_str()),
-            refused: verdict.as_ref().err().map(|error| judged::refused(error)),
-            tier_text: judged::text(&verdict),
+            judged: Shown::of(&verdict),
         }
     };
     let mut rows: Vec<Row> = path.in_folders().into_iter().map(in_folder).collect();
@@ -89,9 +84,7 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &ListArgs) -> Result<(), C
         summary: row.summary,
         tags: row.tags,
         operations: row.operations,
-        tier: verdict.as_ref().ok().map(|tier| tier.as_str()),
-        refused: verdict.as_ref().err().map(|error| judged::refused(error)),
-        tier_text: judged::text(&verdict),
+        judged: Shown::of(&verdict),
     }));
     if ui.json() {
         ui.document("loong.plugins.list/1", &Document { plugins: rows });
@@ -102,7 +95,9 @@ pub(super) fn run(ui: &mut Ui, places: &Places, args: &ListArgs) -> Result<(), C
         return Ok(());
     }
     let mut table = vec![["ID", "VERSION", "KIND", "TIER", "SUMMARY"].map(str::to_owned).to_vec()];
-    table.extend(rows.into_iter().map(|row| vec![row.id, row.version, row.kind, row.tier_text, row.summary]));
+    table.extend(
+        rows.into_iter().map(|row| vec![row.id, row.version, row.kind, row.judged.text(), row.summary]),
+    );
     ui.table(0, &table);
     Ok(())
 }
